@@ -1,0 +1,1 @@
+"""The ground floor: NATS and nothing else. It knows no model and no plan."""

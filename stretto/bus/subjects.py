@@ -1,0 +1,204 @@
+"""Subjects: built and parsed here and nowhere else."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
+
+__all__ = ["RunKey", "RunSubject", "Subjects", "TaskKey", "Token", "check_token"]
+
+TOKEN_PATTERN = r"^[a-z0-9_-]{1,64}$"  # noqa: S105 (a subject token, not a secret)
+_TOKEN = re.compile(r"[a-z0-9_-]{1,64}")
+
+Token = Annotated[str, StringConstraints(pattern=TOKEN_PATTERN)]
+RunKind = Literal["request", "decision", "result", "command", "schedule", "timer", "answer"]
+
+
+def check_token(value: str, what: str = "token") -> str:
+    """Return `value` if it may stand in a subject.
+
+    Raises:
+        ValueError: it is empty, too long, or has other characters than a-z, 0-9, `_` and `-`.
+    """
+    if not _TOKEN.fullmatch(value):
+        raise ValueError(f"{what} {value[:80]!r} is not allowed: use 1 to 64 of a-z, 0-9, _ and -")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Which run: its shard, tenant and id."""
+
+    shard: int
+    tenant: str
+    run: str
+
+    def __post_init__(self) -> None:
+        check_token(self.tenant, "tenant")
+        check_token(self.run, "run")
+
+    @classmethod
+    def of(cls, tenant: str, run: str, shards: int) -> "RunKey":
+        """The run's key with the shard that a client of ours uses: a hash of the run id."""
+        digest = hashlib.sha256(run.encode()).digest()
+        return cls(int.from_bytes(digest[:4], "big") % shards, tenant, run)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskKey:
+    """Which attempt at which task of a run."""
+
+    run: RunKey
+    role: str
+    task: str
+    attempt: int
+
+    def __post_init__(self) -> None:
+        check_token(self.role, "role")
+        check_token(self.task, "task")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSubject:
+    """A parsed subject below a run: its kind and the tokens behind it.
+
+    `tail` holds (principal,) for a request, (role, task, attempt) for a result, (principal, id) for a command,
+    (name,) for a schedule or timer, () for a decision or an answer.
+    """
+
+    key: RunKey
+    kind: RunKind
+    tail: tuple[str, ...]
+
+
+_TAILS: dict[str, int] = {
+    "request": 1,
+    "decision": 0,
+    "result": 3,
+    "command": 2,
+    "schedule": 1,
+    "timer": 1,
+    "answer": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Every subject and stream name of one deployment, told from others on the same server by `prefix`."""
+
+    prefix: str = "stretto"
+
+    def __post_init__(self) -> None:
+        check_token(self.prefix, "prefix")
+
+    # Runs: {prefix}.run.{shard}.{tenant}.{run}.{kind}...
+
+    def run(self, key: RunKey) -> str:
+        return f"{self.prefix}.run.{key.shard}.{key.tenant}.{key.run}"
+
+    def request(self, key: RunKey, principal: str) -> str:
+        return f"{self.run(key)}.request.{check_token(principal, 'principal')}"
+
+    def any_request(self, key: RunKey) -> str:
+        return f"{self.run(key)}.request.*"
+
+    def decision(self, key: RunKey) -> str:
+        return f"{self.run(key)}.decision"
+
+    def result(self, key: TaskKey) -> str:
+        return f"{self.run(key.run)}.result.{key.role}.{key.task}.{key.attempt}"
+
+    def command(self, key: RunKey, principal: str, command_id: str) -> str:
+        return f"{self.run(key)}.command.{check_token(principal, 'principal')}.{check_token(command_id, 'command id')}"
+
+    def schedule(self, key: RunKey, name: str) -> str:
+        return f"{self.run(key)}.schedule.{check_token(name, 'timer')}"
+
+    def timer(self, key: RunKey, name: str) -> str:
+        return f"{self.run(key)}.timer.{check_token(name, 'timer')}"
+
+    def answer(self, key: RunKey) -> str:
+        return f"{self.run(key)}.answer"
+
+    def log(self, key: RunKey) -> str:
+        """Where the server repeats what it stored below a run, for those who watch it live."""
+        return f"{self.prefix}.log.{key.shard}.{key.tenant}.{key.run}"
+
+    def run_of_log(self, subject: str) -> str:
+        """The stored subject that the server repeated on `subject`."""
+        return f"{self.prefix}.run.{subject.removeprefix(f'{self.prefix}.log.')}"
+
+    def parse_run(self, subject: str) -> RunSubject:
+        """Parse a subject below a run.
+
+        Raises:
+            ValueError: it is not one of ours; the text says where it differs.
+        """
+        head = f"{self.prefix}.run."
+        if not subject.startswith(head):
+            raise ValueError(f"subject does not begin with {head}")
+        parts = subject[len(head) :].split(".")
+        if len(parts) < 4:
+            raise ValueError("subject is too short for a run's")
+        shard, tenant, run, kind, *tail = parts
+        if not shard.isdecimal():
+            raise ValueError("shard is not a number")
+        if _TAILS.get(kind) != len(tail):
+            raise ValueError("unknown kind, or a wrong number of tokens behind it")
+        for token in tail:
+            check_token(token)
+        return RunSubject(RunKey(int(shard), tenant, run), kind, tuple(tail))  # type: ignore[arg-type]  # checked by _TAILS
+
+    # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}
+
+    def task(self, key: TaskKey) -> str:
+        return f"{self.prefix}.task.{key.role}.{key.run.tenant}.{key.run.run}.{key.task}.{key.attempt}"
+
+    def tasks_of(self, role: str) -> str:
+        return f"{self.prefix}.task.{check_token(role, 'role')}.>"
+
+    def step(self, key: TaskKey, position: int) -> str:
+        run = key.run
+        return f"{self.prefix}.step.{key.role}.{run.tenant}.{run.run}.{key.task}.{key.attempt}.{position}"
+
+    def progress(self, key: RunKey, role: str) -> str:
+        return f"{self.prefix}.progress.{key.tenant}.{key.run}.{check_token(role, 'role')}"
+
+    def any_progress(self, key: RunKey) -> str:
+        return f"{self.prefix}.progress.{key.tenant}.{key.run}.*"
+
+    # Services
+
+    def memory(self, tenant: str, verb: str) -> str:
+        return f"{self.prefix}.memory.{check_token(tenant, 'tenant')}.{check_token(verb, 'verb')}"
+
+    def any_memory(self) -> str:
+        return f"{self.prefix}.memory.*.*"
+
+    def beat(self, role: str, instance: str) -> str:
+        """Heartbeat of one process that serves `role`."""
+        return f"{self.prefix}.beat.{check_token(role, 'role')}.{check_token(instance, 'instance')}"
+
+    def any_beat(self) -> str:
+        return f"{self.prefix}.beat.>"
+
+    def roll_call(self) -> str:
+        """A message here asks every process for a heartbeat at once."""
+        return f"{self.prefix}.rollcall"
+
+    def dead(self, source: str) -> str:
+        """Where a message that came on `source` goes when nobody can process it."""
+        return f"{self.prefix}.dead.{source.removeprefix(f'{self.prefix}.')}"
+
+    # Stream names
+
+    def stream(self, name: str) -> str:
+        return f"{self.prefix.upper()}_{name}"
+
+    def runs_stream(self, shard: int) -> str:
+        return self.stream(f"RUNS_{shard}")
+
+    def tasks_stream(self, role: str) -> str:
+        return self.stream(f"TASKS_{check_token(role, 'role')}")

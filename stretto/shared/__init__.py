@@ -1,0 +1,1 @@
+"""What every process agrees on and draws on: contracts, models, memory, settings."""

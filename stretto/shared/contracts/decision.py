@@ -1,0 +1,59 @@
+"""Decision: one commit of the supervisor, holding the events that cannot be derived from the rest of the log."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from stretto.bus.message import Message, Value
+from stretto.bus.subjects import Token
+from stretto.shared.contracts.plan import Plan
+
+__all__ = ["Decision", "Event", "PlanMade", "PlanningAsked", "RoleOffer", "RoleUnserved", "RunRejected"]
+
+
+class RoleOffer(Value):
+    """A role that was alive when planning was asked: what a planner may use."""
+
+    role: Token
+    description: str
+
+
+class PlanMade(Value):
+    """The run follows this plan."""
+
+    kind: Literal["plan_made"] = "plan_made"
+    plan: Plan
+
+
+class PlanningAsked(Value):
+    """The planner agent makes the plan from these roles; if its proposals stay unusable, `fallback` is the plan."""
+
+    kind: Literal["planning_asked"] = "planning_asked"
+    roles: tuple[RoleOffer, ...]
+    fallback: Plan
+
+
+class RoleUnserved(Value):
+    """Nobody served a role that the run needs within the deployment's limit."""
+
+    kind: Literal["role_unserved"] = "role_unserved"
+    role: Token
+    waited_s: float
+
+
+class RunRejected(Value):
+    """The request cannot be run at all."""
+
+    kind: Literal["run_rejected"] = "run_rejected"
+    reason: str
+
+
+Event = Annotated[PlanMade | PlanningAsked | RoleUnserved | RunRejected, Field(discriminator="kind")]
+
+
+class Decision(Message):
+    """One commit. Written by compare-and-swap on the run's last one."""
+
+    TYPE: ClassVar[str] = "decision"
+
+    events: Annotated[tuple[Event, ...], Field(min_length=1)]

@@ -1,0 +1,25 @@
+"""Progress: what a process is doing for a run right now. It is never stored."""
+
+from typing import ClassVar, Literal
+
+from stretto.bus.message import Message
+from stretto.bus.subjects import Token
+
+__all__ = ["Progress"]
+
+
+class Progress(Message):
+    """One line of live progress.
+
+    Attributes:
+        kind: `started` (an agent took a task), `note` (what it is doing), `waiting` (nobody serves a role that is due).
+    """
+
+    TYPE: ClassVar[str] = "progress"
+
+    kind: Literal["started", "note", "waiting"]
+    role: Token
+    task: Token | None = None
+    attempt: int = 1
+    agent: str = ""
+    text: str = ""

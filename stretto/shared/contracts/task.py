@@ -1,0 +1,71 @@
+"""RunTask and TaskResult: what goes to an agent, and what comes back."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AwareDatetime, Field, JsonValue
+
+from stretto.bus.message import Message, Value
+from stretto.bus.subjects import Token
+from stretto.shared.contracts.usage import Usage
+
+__all__ = ["RunTask", "TaskFailure", "TaskResult"]
+
+
+class RunTask(Message):
+    """Do one task.
+
+    Attributes:
+        shard: of the run, so that the agent can write its result.
+        task, attempt, role: which try at which task.
+        input: fields for the agent's input model.
+        scope: the document roots of the request.
+        origin_seq: the request's sequence in the run's stream: readers of the run's log begin there.
+        deadline: when the agent stops by itself.
+    """
+
+    TYPE: ClassVar[str] = "task"
+
+    shard: Annotated[int, Field(ge=0)]
+    task: Token
+    attempt: Annotated[int, Field(ge=1)]
+    role: Token
+    input: dict[str, JsonValue]
+    scope: tuple[str, ...] = ()
+    origin_seq: Annotated[int, Field(ge=0)] = 0
+    deadline: AwareDatetime | None = None
+
+
+class TaskFailure(Value):
+    """Why an attempt failed.
+
+    Attributes:
+        kind: `retryable` (another attempt may succeed), `permanent`, or `misconfigured` (a person must change something).
+        error: the error's class name.
+        message: for people; never holds the content of documents or prompts.
+    """
+
+    kind: Literal["retryable", "permanent", "misconfigured"]
+    error: str
+    message: str
+
+
+class TaskResult(Message):
+    """The one outcome of one attempt: an output or a failure.
+
+    Attributes:
+        agent: the instance that did it.
+        output: the agent's output model, as data; present exactly when `failure` is not.
+        seconds: wall time of the attempt.
+    """
+
+    TYPE: ClassVar[str] = "result"
+
+    task: Token
+    attempt: Annotated[int, Field(ge=1)]
+    role: Token
+    agent: Token
+    output: dict[str, JsonValue] | None = None
+    failure: TaskFailure | None = None
+    usage: Usage = Usage()
+    models: tuple[str, ...] = ()
+    seconds: Annotated[float, Field(ge=0)] = 0.0
