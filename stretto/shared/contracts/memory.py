@@ -69,7 +69,7 @@ class AddRecords(Message):
 
 
 class GetRecords(Message):
-    """`get`: records by id, or the neighbours of one passage in its document."""
+    """`get`: records by id."""
 
     TYPE: ClassVar[str] = "memory.get"
     ids: tuple[str, ...] = ()
