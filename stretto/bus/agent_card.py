@@ -18,6 +18,7 @@ class AgentCard(Message):
         instance: unique to the process.
         slots: how many tasks it may run at once; `busy` of them are taken.
         models: the model chain it thinks with, first choice first.
+        leaving: its last word: it takes no more work.
     """
 
     TYPE: ClassVar[str] = "agent_card"
@@ -30,5 +31,6 @@ class AgentCard(Message):
     slots: Annotated[int, Field(ge=0)] = 0
     busy: Annotated[int, Field(ge=0)] = 0
     models: tuple[str, ...] = ()
+    leaving: bool = False
     input_schema: dict[str, JsonValue] = Field(default_factory=dict)
     output_schema: dict[str, JsonValue] = Field(default_factory=dict)

@@ -1,0 +1,215 @@
+"""Worker: runs one agent as a service. It pulls tasks, lets the agent do them, and writes each result once."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from stretto import __version__
+from stretto.agents.agent import Agent
+from stretto.agents.context import MeteredModel, ScopedMemory, TaskContext
+from stretto.agents.errors import AgentError, TaskMisconfigured, TaskPermanent
+from stretto.bus.agent_card import AgentCard
+from stretto.bus.codec import encode
+from stretto.bus.connection import Connection
+from stretto.bus.consume import Ack, Delivery, Disposition, Nak
+from stretto.bus.dead_letters import DeadLetters
+from stretto.bus.envelope import Envelope, describe, open_envelope
+from stretto.bus.errors import BusError, DecodeError, RetryLater, TooLarge
+from stretto.bus.registry import Announcer
+from stretto.bus.run_log import RunLog
+from stretto.bus.streams import Deployment
+from stretto.bus.subjects import RunKey, TaskKey
+from stretto.bus.task_queue import TaskQueue
+from stretto.bus.wire import Wire
+from stretto.shared.contracts.progress import Progress
+from stretto.shared.contracts.task import RunTask, TaskFailure, TaskResult
+from stretto.shared.memory.errors import MemoryRefused
+from stretto.shared.memory.protocol import Memory
+from stretto.shared.models.errors import CannotDo
+from stretto.shared.models.protocol import Model
+
+__all__ = ["Worker"]
+
+_log = logging.getLogger(__name__)
+_WRITE_AGAIN_S = (0.25, 1.0, 2.0, 5.0, 10.0)
+
+
+class Worker:
+    """One process's service of one role.
+
+    `run` returns after `stop`, when the tasks in hand are done; cancelling `run` cancels them, and they come to another agent.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: Agent[Any, Any],
+        connection: Connection,
+        deployment: Deployment,
+        wire: Wire,
+        model: Model,
+        memory_of: Callable[[str], Memory],
+        instance: str,
+        slots: int | None = None,
+    ) -> None:
+        self._agent = agent
+        self._connection = connection
+        self._subjects = deployment.subjects
+        self._wire = wire
+        self._model = model
+        self._memory_of = memory_of
+        self._instance = instance
+        self._slots = slots or agent.slots
+        self._started_at = datetime.now(UTC)
+        self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
+        self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
+        queue = TaskQueue(connection=connection, deployment=deployment, wire=wire)
+        self._consumer = queue.consumer(agent.role, slots=self._slots)
+
+    async def run(self) -> None:
+        """Serve the role until `stop`."""
+        announcer = Announcer(connection=self._connection, subjects=self._subjects, card=self._card)
+        async with asyncio.TaskGroup() as group:
+            announcing = group.create_task(announcer.run())
+            try:
+                await self._consumer.run(self._handle)
+            finally:
+                announcing.cancel()
+
+    def stop(self) -> None:
+        """Take no more tasks; those in hand are finished."""
+        self._consumer.stop()
+
+    def _card(self) -> AgentCard:
+        return AgentCard(
+            role=self._agent.role,
+            instance=self._instance,
+            description=self._agent.description,
+            version=__version__,
+            started_at=self._started_at,
+            slots=self._slots,
+            busy=self._consumer.busy,
+            models=(self._model.name,),
+        )
+
+    async def _handle(self, delivery: Delivery) -> Disposition:
+        try:
+            envelope = await self._wire.unpack(delivery.data, delivery.headers)
+            task = open_envelope(envelope, RunTask)
+            key = self._key(delivery, envelope, task)
+        except DecodeError as error:
+            _log.warning("%s: dead letter: %s", delivery.subject, error)
+            return await self._dead.bury(delivery, str(error))
+        # A redelivery may be of a task that is done: acknowledgements are not durable, results are.
+        if await self._log.has_result(key):
+            return Ack()
+        result = await self._attempt(key, task, envelope)
+        return await self._write(key, result, envelope)
+
+    def _key(self, delivery: Delivery, envelope: Envelope, task: RunTask) -> TaskKey:
+        key = TaskKey(RunKey(task.shard, envelope.tenant, envelope.run), task.role, task.task, task.attempt)
+        if delivery.subject != self._subjects.task(key):
+            raise DecodeError("the task says another tenant, run, role, task or attempt than its subject")
+        return key
+
+    async def _attempt(self, key: TaskKey, task: RunTask, envelope: Envelope) -> TaskResult:
+        await self._report(key, "started", f"{task.role} begins")
+        model = MeteredModel(self._model)
+        began = time.monotonic()
+        output: dict[str, Any] | None = None
+        failure: TaskFailure | None = None
+        try:
+            output = (await self._call(key, task, model)).model_dump(mode="json")
+        except (AgentError, TimeoutError, CannotDo, MemoryRefused, RetryLater) as error:
+            failure = _failure(error)
+        except Exception as error:  # noqa: BLE001 (the edge of a handler: whatever it raises is this attempt's outcome)
+            _log.warning("%s %s of run %s failed", key.role, key.task, key.run.run, exc_info=True)
+            failure = _failure(error)
+        return TaskResult(
+            task=key.task,
+            attempt=key.attempt,
+            role=key.role,
+            agent=self._instance,
+            output=output,
+            failure=failure,
+            usage=model.usage,
+            models=tuple(model.models),
+            seconds=time.monotonic() - began,
+        )
+
+    async def _call(self, key: TaskKey, task: RunTask, model: MeteredModel) -> BaseModel:
+        try:
+            given = self._agent.input_type.model_validate(task.input)
+        except ValidationError as error:
+            raise TaskPermanent(f"the task's input does not fit {self._agent.role}: {describe(error)}") from error
+        context = TaskContext(
+            key=key,
+            model=model,
+            memory=ScopedMemory(self._memory_of(key.run.tenant), task.scope),
+            deadline=task.deadline,
+            progress=lambda text: self._report(key, "note", text),
+        )
+        left_s = (task.deadline - datetime.now(UTC)).total_seconds() if task.deadline else None
+        async with asyncio.timeout(left_s):
+            output: BaseModel = await self._agent.handle(given, context)
+        expected: type[BaseModel] = self._agent.output_type
+        if not isinstance(output, expected):
+            name = type(self._agent).__name__
+            raise TaskPermanent(f"{name}.handle returned {type(output).__name__}, not {expected.__name__}")
+        return output
+
+    async def _write(self, key: TaskKey, result: TaskResult, cause: Envelope) -> Disposition:
+        """Write the result once. While the bus is away the lease is kept and the result is not lost: it is tried again."""
+        for pause_s in (*_WRITE_AGAIN_S, None):
+            try:
+                await self._log.write_once(key.run, self._subjects.result(key), self._wrap(key, result, cause))
+            except TooLarge as error:
+                result = result.model_copy(update={"output": None, "failure": _failure(error)})
+            except RetryLater as error:
+                _log.warning("result of %s %s cannot be written now: %s", key.role, key.task, error)
+                if pause_s is None:
+                    return Nak(delay_s=1.0)
+                await asyncio.sleep(pause_s)
+            else:
+                return Ack()  # ours, or one that was first: either way the task has its result
+        return Nak(delay_s=1.0)
+
+    def _wrap(self, key: TaskKey, result: TaskResult, cause: Envelope) -> Envelope:
+        return Envelope.of(result, tenant=key.run.tenant, run=key.run.run, sender=self._instance, cause=cause.id)
+
+    async def _report(self, key: TaskKey, kind: str, text: str) -> None:
+        progress = Progress.model_validate(
+            {
+                "kind": kind,
+                "role": key.role,
+                "task": key.task,
+                "attempt": key.attempt,
+                "agent": self._instance,
+                "text": text,
+            }
+        )
+        envelope = Envelope.of(progress, tenant=key.run.tenant, run=key.run.run, sender=self._instance)
+        with contextlib.suppress(BusError):  # progress is never worth a task
+            await self._connection.publish(self._subjects.progress(key.run, key.role), encode(envelope))
+
+
+def _failure(error: Exception) -> TaskFailure:
+    """What an error means for the next attempt. Texts of unknown errors may hold content: only their names are told."""
+    match error:
+        case TaskMisconfigured():
+            kind, message = "misconfigured", str(error)
+        case TaskPermanent() | CannotDo() | MemoryRefused() | TooLarge():
+            kind, message = "permanent", str(error)
+        case TimeoutError():
+            kind, message = "permanent", "not finished before its deadline"
+        case AgentError() | RetryLater():
+            kind, message = "retryable", str(error)
+        case _:
+            kind, message = "retryable", "the agent failed; its log says where"
+    return TaskFailure.model_validate({"kind": kind, "error": type(error).__name__, "message": message})

@@ -1,0 +1,288 @@
+"""Consume: the one loop that pulls messages from a durable consumer and carries out what their handler decides."""
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from stretto.bus.connection import Connection
+from stretto.bus.errors import BusError
+
+__all__ = ["Ack", "Consumer", "ConsumerOptions", "Delivery", "Disposition", "Hold", "Nak"]
+
+_log = logging.getLogger(__name__)
+_NANOS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Done: never deliver it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nak:
+    """Not done: deliver it again after `delay_s`. Never at once: that would spin."""
+
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Left unacknowledged on purpose: the handler's owner renews it and acknowledges it later."""
+
+
+Disposition = Ack | Nak | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as it came, and what can be said to the server about it.
+
+    Attributes:
+        seq: its sequence in the stream; `at`: the server's time of storing it.
+        delivery: its place in the consumer's order of deliveries, without gaps when one process gets them all.
+        deliveries: how often it came. A hint only: a server crash sets it back to one.
+    """
+
+    subject: str
+    data: bytes
+    headers: dict[str, str]
+    seq: int
+    delivery: int
+    deliveries: int
+    at: datetime
+    _reply: str
+    _connection: Connection
+
+    async def ack(self) -> None:
+        """Say that it is done. Not fenced: it counts even after the lease has run out, so it must mean no more."""
+        await self._connection.publish(self._reply, b"+ACK")
+
+    async def nak(self, delay_s: float) -> None:
+        """Ask for it again after `delay_s`."""
+        await self._connection.publish(self._reply, b'-NAK {"delay": %d}' % int(delay_s * _NANOS))
+
+    async def renew(self) -> None:
+        """Keep the lease: it stays ours for another ack wait from now."""
+        await self._connection.publish(self._reply, b"+WPI")
+
+    @classmethod
+    def of(cls, msg: Msg, connection: Connection) -> "Delivery":
+        """Read the acknowledgement subject (ADR-15).
+
+        `$JS.ACK[.domain.account].stream.consumer.deliveries.seq.delivery.nanos.pending[.random]`
+        """
+        tokens = msg.reply.split(".")
+        at = 4 if len(tokens) == 9 else 6
+        deliveries, seq, delivery, nanos = (int(token) for token in tokens[at : at + 4])
+        return cls(
+            subject=msg.subject,
+            data=msg.data,
+            headers=dict(msg.headers or {}),
+            seq=seq,
+            delivery=delivery,
+            deliveries=deliveries,
+            at=datetime.fromtimestamp(nanos / _NANOS, UTC),
+            _reply=msg.reply,
+            _connection=connection,
+        )
+
+
+Handler = Callable[[Delivery], Awaitable[Disposition]]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerOptions:
+    """Which consumer to pull from, and how.
+
+    Attributes:
+        slots: how many messages are handled at once.
+        renew_s: renew the lease of a message in work this often; 0 leaves that to the handler.
+        group: the priority group of a pinned consumer.
+        expires_s: how long the server keeps a pull; it sends a heartbeat every `heartbeat_s` while it does.
+    """
+
+    stream: str
+    consumer: str
+    slots: int
+    renew_s: float = 0.0
+    group: str | None = None
+    expires_s: float = 30.0
+    heartbeat_s: float = 5.0
+
+
+class Consumer:
+    """Pulls for exactly the free slots, while work goes on; again after missed heartbeats and reconnects.
+
+    `run` returns after `stop`, when the work in hand is done; cancelling `run` cancels that work.
+    """
+
+    def __init__(self, *, connection: Connection, options: ConsumerOptions) -> None:
+        self._connection = connection
+        self._options = options
+        self._slots = asyncio.Semaphore(options.slots)
+        self._in_hand = 0
+        self._asked = 0
+        self._pin: str | None = None
+        self._paused_until = 0.0
+        self._last_sign = 0.0
+        self._stopping = asyncio.Event()
+        self._nudge = asyncio.Event()
+        self._inbox = connection.client.new_inbox()
+
+    @property
+    def busy(self) -> int:
+        """Messages in hand."""
+        return self._in_hand
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the server delivered to this one last, as far as is known here."""
+        return self._pin is not None
+
+    def stop(self) -> None:
+        """Take in no more; work in hand goes on."""
+        self._stopping.set()
+        self._nudge.set()
+
+    async def hand_over(self, pause_s: float) -> None:
+        """Give the pin to another waiting process, and pull no more for `pause_s`."""
+        self._paused_until = _now() + pause_s
+        self._pin = None
+        await self._connection.api(
+            f"CONSUMER.UNPIN.{self._options.stream}.{self._options.consumer}", {"group": self._options.group}
+        )
+
+    async def run(self, handler: Handler) -> None:
+        """Handle messages until `stop`."""
+
+        async with asyncio.TaskGroup() as tasks:
+
+            async def receive(msg: Msg) -> None:
+                self._last_sign = _now()
+                if msg.headers and "Status" in msg.headers and not msg.reply.startswith("$JS.ACK."):
+                    self._take_status(msg)
+                    return
+                self._asked = max(0, self._asked - 1)
+                if msg.headers and "Nats-Pin-Id" in msg.headers:
+                    self._pin = msg.headers["Nats-Pin-Id"]
+                self._in_hand += 1
+                tasks.create_task(self._work(handler, Delivery.of(msg, self._connection)))
+
+            subscription = await self._connection.subscribe(f"{self._inbox}.*", receive)
+            forget = self._connection.on_reconnect(self._pull_afresh)
+            try:
+                await self._pull_until_stopped()
+            finally:
+                forget()
+                with contextlib.suppress(NatsError):
+                    await subscription.unsubscribe()
+
+    async def _pull_until_stopped(self) -> None:
+        number = 0
+        self._last_sign = _now()
+        while not self._stopping.is_set():
+            self._nudge.clear()
+            if _now() - self._last_sign > 2 * self._options.heartbeat_s + 1:
+                self._pull_afresh()
+            free = self._options.slots - self._in_hand - self._asked
+            # A pull for a few slots costs as much as one for many: wait until a quarter of them is free.
+            if free > 0 and _now() >= self._paused_until and (free * 4 >= self._options.slots or not self._asked):
+                number += 1
+                await self._pull(number, free)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._options.heartbeat_s):
+                    await self._nudge.wait()
+
+    async def _pull(self, number: int, batch: int) -> None:
+        options = self._options
+        pull: dict[str, Any] = {
+            "batch": batch,
+            "expires": int(options.expires_s * _NANOS),
+            "idle_heartbeat": int(options.heartbeat_s * _NANOS),
+        }
+        if options.group:
+            pull["group"] = options.group
+            if self._pin:
+                pull["id"] = self._pin
+        self._asked += batch
+        try:
+            await self._connection.publish(
+                f"$JS.API.CONSUMER.MSG.NEXT.{options.stream}.{options.consumer}",
+                json.dumps(pull).encode(),
+                reply=f"{self._inbox}.{number}",
+            )
+        except BusError as error:  # disconnected for long: the reconnect pulls afresh
+            self._asked = 0
+            _log.debug("pull from %s: %s", options.stream, error)
+
+    def _pull_afresh(self) -> None:
+        """Whatever was asked for is lost: a new connection, or a server that says nothing any more."""
+        self._asked = 0
+        self._last_sign = _now()
+        self._nudge.set()
+
+    def _take_status(self, msg: Msg) -> None:
+        headers = msg.headers or {}
+        status = headers["Status"]
+        if status == "100":  # idle heartbeat
+            return
+        unfilled = int(headers.get("Nats-Pending-Messages", 0))
+        self._asked = max(0, self._asked - unfilled) if unfilled else 0
+        if status == "423":  # the pin is somebody else's now: wait in line for it
+            self._pin = None
+        elif status not in {"404", "408", "409"}:
+            _log.warning("pull from %s: %s %s", self._options.stream, status, headers.get("Description", ""))
+            self._paused_until = _now() + 1.0  # no such consumer (yet), or no answer: no spinning
+        self._nudge.set()
+
+    async def _work(self, handler: Handler, delivery: Delivery) -> None:
+        try:
+            async with self._slots:
+                disposition = await self._handle(handler, delivery)
+                match disposition:
+                    case Ack():
+                        await delivery.ack()
+                    case Nak(delay_s):
+                        await delivery.nak(delay_s)
+                    case Hold():
+                        pass
+                    case _:
+                        assert_never(disposition)
+        except BusError as error:
+            _log.warning("%s: could not be acknowledged (%s); it will come again", delivery.subject, error)
+        finally:
+            self._in_hand -= 1
+            self._nudge.set()
+
+    async def _handle(self, handler: Handler, delivery: Delivery) -> Disposition:
+        """Run the handler, renewing the lease beside it; what it did not foresee is logged and tried again later."""
+        try:
+            if not self._options.renew_s:
+                return await handler(delivery)
+            async with asyncio.TaskGroup() as group:
+                renewal = group.create_task(self._renew(delivery))
+                try:
+                    return await handler(delivery)
+                finally:
+                    renewal.cancel()
+        except Exception:  # noqa: BLE001 (the edge of a handler: one bad message must not end the loop)
+            _log.exception("%s: the handler failed; it will come again", delivery.subject)
+            return Nak(delay_s=5.0)
+
+    async def _renew(self, delivery: Delivery) -> None:
+        while True:
+            await asyncio.sleep(self._options.renew_s)
+            with contextlib.suppress(BusError):  # away for now: the lease holds, or the message comes to somebody else
+                await delivery.renew()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

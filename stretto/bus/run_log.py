@@ -1,0 +1,72 @@
+"""Run log: what is known of a run is what is stored below its subject, in the order in which it happened."""
+
+from stretto.bus.connection import Connection, Stored
+from stretto.bus.envelope import Envelope
+from stretto.bus.errors import Conflict
+from stretto.bus.subjects import RunKey, Subjects, TaskKey
+from stretto.bus.wire import Wire
+
+__all__ = ["RunLog"]
+
+
+class RunLog:
+    """Appends to and reads the logs of runs."""
+
+    def __init__(self, *, connection: Connection, subjects: Subjects, wire: Wire) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._wire = wire
+
+    async def append(self, key: RunKey, subject: str, envelope: Envelope, *, after: int) -> int:
+        """Append by compare-and-swap: only if `after` is still the sequence of the last message on `subject` (0: none).
+
+        Raises:
+            Conflict: somebody else appended. An append of one's own that was sent twice is no conflict: its sequence is returned.
+        """
+        try:
+            return await self._connection.store(subject, await self._wire.pack(envelope), expect=after)
+        except Conflict:
+            mine = await self._written_by(key, subject, envelope)
+            if mine is None:
+                raise
+            return mine
+
+    async def write_once(self, key: RunKey, subject: str, envelope: Envelope) -> bool:
+        """Write the one message that `subject` may ever hold. True if the one there is this one, False if another was first."""
+        try:
+            await self.append(key, subject, envelope, after=0)
+        except Conflict:
+            return False
+        return True
+
+    async def fold(self, key: RunKey, *, from_seq: int = 1) -> list[Stored]:
+        """Everything below the run from `from_seq` on (the request's sequence, where known: that makes it cheap)."""
+        return await self._connection.read(
+            self._subjects.runs_stream(key.shard), f"{self._subjects.run(key)}.>", from_seq=from_seq
+        )
+
+    async def last(self, key: RunKey, subject: str) -> Stored | None:
+        """The last message on one subject below the run."""
+        return await self._connection.last(self._subjects.runs_stream(key.shard), subject)
+
+    async def has_result(self, key: TaskKey) -> bool:
+        """Whether this attempt has its result."""
+        return await self.last(key.run, self._subjects.result(key)) is not None
+
+    async def _written_by(self, key: RunKey, subject: str, envelope: Envelope) -> int | None:
+        there = await self.last(key, subject)
+        if there is None:
+            return None
+        found = await self._wire.unpack(there.data, there.headers, defaults=stand_ins(there, key))
+        return there.seq if found.id == envelope.id else None
+
+
+def stand_ins(stored: Stored, key: RunKey, sender: str = "unknown") -> dict[str, str]:
+    """What a message written by hand may leave out, taken from where and when it was stored."""
+    return {
+        "id": f"seq-{key.shard}-{stored.seq}",
+        "tenant": key.tenant,
+        "run": key.run,
+        "sender": sender,
+        "sent_at": stored.at.isoformat(),
+    }

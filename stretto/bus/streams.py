@@ -1,0 +1,268 @@
+"""Streams: all streams and consumers of a deployment in one table; created or compared at start-up, never changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from stretto.bus.connection import Connection
+from stretto.bus.errors import BusError, Misconfigured, StreamDiffers
+from stretto.bus.subjects import Subjects
+
+__all__ = [
+    "AGENTS",
+    "SUPERVISORS",
+    "ConsumerSpec",
+    "Deployment",
+    "StreamSpec",
+    "deployment_streams",
+    "missing_streams",
+    "provision",
+    "task_stream",
+]
+
+SUPERVISORS = "supervisors"
+"""The durable consumer of each shard, and its priority group."""
+AGENTS = "agents"
+"""The durable consumer of each task stream."""
+
+_NANOS = 1_000_000_000
+_DAY_S = 86_400
+_STREAM_NOT_FOUND = 10059
+_CONSUMER_NOT_FOUND = 10014
+_STREAM_EXISTS_OTHERWISE = 10058
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the table depends on. All processes of a deployment agree on it.
+
+    Attributes:
+        shards: how many streams share the runs.
+        replicas: copies of each stream in a cluster.
+        task_lease_s: an agent that stops renewing loses its task after this.
+        run_lease_s: a supervisor that stops renewing loses its open runs after this.
+        pin_s: a supervisor that stops pulling loses its shards after this.
+        max_deliver: deliveries of one task before it is given up.
+        queue_limit: tasks waiting per role before publishers are told to come back.
+    """
+
+    subjects: Subjects = field(default_factory=Subjects)
+    shards: int = 4
+    replicas: int = 1
+    retention_days: int = 90
+    task_lease_s: float = 30.0
+    run_lease_s: float = 15.0
+    pin_s: float = 3.0
+    max_deliver: int = 5
+    queue_limit: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSpec:
+    """A durable consumer as the server's API takes it."""
+
+    name: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """A stream as the server's API takes it, and its consumers."""
+
+    name: str
+    config: Mapping[str, Any]
+    consumers: tuple[ConsumerSpec, ...] = ()
+
+
+def deployment_streams(deployment: Deployment) -> tuple[StreamSpec, ...]:
+    """The streams that are there from the start; those of task queues come with their roles (`task_stream`)."""
+    return (*(_runs(deployment, shard) for shard in range(deployment.shards)), _steps(deployment), _dead(deployment))
+
+
+def _runs(deployment: Deployment, shard: int) -> StreamSpec:
+    s = deployment.subjects
+    runs, log = f"{s.prefix}.run.{shard}", f"{s.prefix}.log.{shard}"
+    return StreamSpec(
+        name=s.runs_stream(shard),
+        config={
+            "subjects": [f"{runs}.>"],
+            # No limit but age: with schedules the server does not take `discard: new`.
+            "retention": "limits",
+            "storage": "file",
+            "max_age": deployment.retention_days * _DAY_S * _NANOS,
+            "num_replicas": deployment.replicas,
+            "allow_direct": True,
+            "allow_msg_schedules": True,  # the server then turns deny_purge off
+            "deny_delete": True,
+            # Watchers see what is stored, when it is stored, without a consumer of their own.
+            "republish": {"src": f"{runs}.>", "dest": f"{log}.>"},
+        },
+        consumers=(
+            ConsumerSpec(
+                SUPERVISORS,
+                {
+                    "filter_subjects": [f"{runs}.*.*.{kind}.>" for kind in ("request", "result", "command", "timer")],
+                    "ack_policy": "explicit",
+                    "ack_wait": int(deployment.run_lease_s * _NANOS),
+                    "max_deliver": -1,
+                    # Open runs hold their request unacknowledged: a consumer that is full of them would keep back the
+                    # results that end them. So the limit of open runs is the supervisor's, by nak.
+                    "max_ack_pending": -1,
+                    "priority_policy": "pinned_client",
+                    "priority_groups": [SUPERVISORS],
+                    "priority_timeout": int(deployment.pin_s * _NANOS),
+                },
+            ),
+        ),
+    )
+
+
+def task_stream(deployment: Deployment, role: str) -> StreamSpec:
+    """The task queue of one role: a cache of what the runs' logs say is due."""
+    s = deployment.subjects
+    return StreamSpec(
+        name=s.tasks_stream(role),
+        config={
+            "subjects": [s.tasks_of(role)],
+            "retention": "workqueue",
+            "storage": "file",
+            "discard": "new",
+            "discard_new_per_subject": True,
+            "max_msgs_per_subject": 1,
+            "max_msgs": deployment.queue_limit,
+            "num_replicas": deployment.replicas,
+            "allow_direct": True,
+            # What is due is published again after a server crash; replicated streams refuse this mode.
+            **({"persist_mode": "async"} if deployment.replicas == 1 else {}),
+        },
+        consumers=(
+            ConsumerSpec(
+                AGENTS,
+                {
+                    "ack_policy": "explicit",
+                    "ack_wait": int(deployment.task_lease_s * _NANOS),
+                    "max_deliver": deployment.max_deliver,
+                    "max_ack_pending": 10_000,
+                },
+            ),
+        ),
+    )
+
+
+def _steps(deployment: Deployment) -> StreamSpec:
+    s = deployment.subjects
+    return StreamSpec(
+        name=s.stream("STEPS"),
+        config={
+            "subjects": [f"{s.prefix}.step.>"],
+            "retention": "limits",
+            "storage": "file",
+            "discard": "new",
+            "max_age": deployment.retention_days * _DAY_S * _NANOS,
+            "num_replicas": deployment.replicas,
+            "allow_direct": True,
+            "deny_delete": True,
+            "deny_purge": True,
+        },
+    )
+
+
+def _dead(deployment: Deployment) -> StreamSpec:
+    s = deployment.subjects
+    return StreamSpec(
+        name=s.stream("DEAD"),
+        config={
+            "subjects": [f"{s.prefix}.dead.>"],
+            "retention": "limits",
+            "storage": "file",
+            "max_age": deployment.retention_days * _DAY_S * _NANOS,
+            "num_replicas": deployment.replicas,
+            "allow_direct": True,
+        },
+    )
+
+
+async def provision(connection: Connection, spec: StreamSpec) -> bool:
+    """Create the stream and its consumers, or see that they are as declared; return True if the stream is new.
+
+    Raises:
+        StreamDiffers: one exists with another configuration; the text names each field.
+        Misconfigured: the server cannot keep it.
+    """
+    created = await _provision_stream(connection, spec)
+    for consumer in spec.consumers:
+        await _provision_consumer(connection, spec.name, consumer)
+    return created
+
+
+async def missing_streams(connection: Connection, specs: Sequence[StreamSpec]) -> list[str]:
+    """Names of those streams that do not exist."""
+    missing: list[str] = []
+    for spec in specs:
+        found = await connection.api(f"STREAM.INFO.{spec.name}")
+        if _code(found) == _STREAM_NOT_FOUND:
+            missing.append(spec.name)
+    return missing
+
+
+async def _provision_stream(connection: Connection, spec: StreamSpec) -> bool:
+    found = await connection.api(f"STREAM.INFO.{spec.name}")
+    created = False
+    if _code(found) == _STREAM_NOT_FOUND:
+        found = await connection.api(f"STREAM.CREATE.{spec.name}", {"name": spec.name, **spec.config})
+        if _code(found) == _STREAM_EXISTS_OTHERWISE:  # another process was first, with something else
+            found = await connection.api(f"STREAM.INFO.{spec.name}")
+        else:
+            created = "error" not in found
+    _raise_error(found, f"stream {spec.name}")
+    _compare(f"stream {spec.name}", spec.config, found["config"])
+    return created
+
+
+async def _provision_consumer(connection: Connection, stream: str, spec: ConsumerSpec) -> None:
+    found = await connection.api(f"CONSUMER.INFO.{stream}.{spec.name}")
+    if _code(found) == _CONSUMER_NOT_FOUND:
+        config = {"durable_name": spec.name, "name": spec.name, "deliver_policy": "all", **spec.config}
+        found = await connection.api(
+            f"CONSUMER.CREATE.{stream}.{spec.name}",
+            # "create" never changes one that exists: a race is then seen by the comparison below.
+            {"stream_name": stream, "config": config, "action": "create"},
+        )
+        if "error" in found:
+            again = await connection.api(f"CONSUMER.INFO.{stream}.{spec.name}")
+            found = found if "error" in again else again
+    _raise_error(found, f"consumer {spec.name} of {stream}")
+    _compare(f"consumer {spec.name} of {stream}", spec.config, found["config"])
+
+
+def _code(reply: Mapping[str, Any]) -> int:
+    return int(reply.get("error", {}).get("err_code", 0))
+
+
+def _raise_error(reply: Mapping[str, Any], what: str) -> None:
+    error = reply.get("error")
+    if error is None:
+        return
+    text = f"the server refuses {what}: {error.get('description')} ({error.get('err_code')})"
+    raise (BusError(text) if error.get("code") == 503 else Misconfigured(text))
+
+
+def _compare(what: str, declared: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    differences = [
+        f"{name} is {found.get(name)!r}, declared is {value!r}"
+        for name, value in declared.items()
+        if not _same(value, found.get(name))
+    ]
+    if differences:
+        raise StreamDiffers(
+            f"{what} exists with another configuration ({'; '.join(differences)}). It is left as it is: use the "
+            "settings that it was made with, another prefix, or change it with the nats command."
+        )
+
+
+def _same(declared: Any, found: Any) -> bool:
+    """The server adds defaults and leaves out what is zero or false: only what is declared counts."""
+    if isinstance(declared, dict) and isinstance(found, dict):
+        entries = cast("dict[str, Any]", declared)
+        return all(_same(value, found.get(name)) for name, value in entries.items())
+    return bool(declared == found or (not declared and not found))

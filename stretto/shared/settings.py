@@ -1,0 +1,115 @@
+"""Settings: read once per process from `STRETTO_...` variables and `stretto.toml`, then passed down in pieces."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from stretto.bus.connection import ConnectionOptions
+from stretto.bus.envelope import describe
+from stretto.bus.streams import Deployment
+from stretto.bus.subjects import Subjects, Token
+
+__all__ = ["Settings", "SettingsError", "load_settings"]
+
+CONFIG_VARIABLE = "STRETTO_CONFIG"
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text names it and says what would be right."""
+
+
+def _default_data_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "stretto"
+
+
+class Settings(BaseSettings):
+    """One process's settings. Each can be set as `STRETTO_NAME` or as `name` in `stretto.toml`; variables win.
+
+    Attributes:
+        data_dir: where the embedded system keeps the bus's store and the vectors.
+        nats_url: the server to use; without one the embedded server is.
+        nats_credentials: path of a NATS credentials file.
+        prefix: first token of all subjects; deployments with different ones share a server without meeting.
+        tenant, principal: for whom the command line speaks.
+        model: what agents think with: `offline`, or `scripted:FILE` for tests.
+        playbooks: folders with playbooks beside the built-in ones.
+        run_deadline_s: how long a run may take that sets no limit of its own.
+        role_wait_s: how long a run waits for somebody to serve a role that it needs.
+        grace_s: how long a process that is told to stop may finish what it has in hand.
+        sync_always: the embedded server writes to disk before it acknowledges.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="STRETTO_", frozen=True, extra="ignore", hide_input_in_errors=True, env_nested_delimiter="__"
+    )
+
+    data_dir: Path = Field(default_factory=_default_data_dir)
+    nats_url: str | None = None
+    nats_credentials: Path | None = None
+    nats_server: Path | None = None
+    prefix: Token = "stretto"
+    tenant: Token = "default"
+    principal: Token = "local"
+    shards: Annotated[int, Field(ge=1, le=256)] = 4
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    retention_days: Annotated[int, Field(ge=1)] = 90
+    model: str = "offline"
+    playbooks: tuple[Path, ...] = ()
+    run_deadline_s: Annotated[float, Field(gt=0)] = 900.0
+    role_wait_s: Annotated[float, Field(gt=0)] = 30.0
+    task_lease_s: Annotated[float, Field(ge=1)] = 30.0
+    run_lease_s: Annotated[float, Field(ge=1)] = 15.0
+    grace_s: Annotated[float, Field(ge=0)] = 10.0
+    sync_always: bool = True
+    log_level: str = "WARNING"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get(CONFIG_VARIABLE, "stretto.toml"))
+        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file))
+
+    @property
+    def deployment(self) -> Deployment:
+        """What all processes of this deployment agree on."""
+        return Deployment(
+            subjects=Subjects(self.prefix),
+            shards=self.shards,
+            replicas=self.replicas,
+            retention_days=self.retention_days,
+            task_lease_s=self.task_lease_s,
+            run_lease_s=self.run_lease_s,
+        )
+
+    def connection(self, url: str, *, name: str, wait_s: float = 0.0) -> ConnectionOptions:
+        """How to connect to the server at `url`."""
+        credentials = str(self.nats_credentials) if self.nats_credentials else None
+        return ConnectionOptions(url=url, name=f"{self.prefix}-{name}", wait_s=wait_s, credentials=credentials)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; `overrides` (from the command line) win over everything.
+
+    Raises:
+        SettingsError: naming the setting and what is wrong with it.
+    """
+    file = os.environ.get(CONFIG_VARIABLE)
+    if file and not Path(file).is_file():
+        raise SettingsError(f"{CONFIG_VARIABLE} names {file}, which is not a file")
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError(
+            f"settings: {describe(error)} (variables begin with STRETTO_, see `stretto.toml`)"
+        ) from error
+    except ValueError as error:  # a TOML file that is not TOML
+        raise SettingsError(f"stretto.toml cannot be read: {error}") from error
