@@ -12,10 +12,17 @@ __all__ = ["Decision", "Event", "PlanMade", "PlanningAsked", "RoleOffer", "RoleU
 
 
 class RoleOffer(Value):
-    """A role that was alive when planning was asked: what a planner may use."""
+    """A role that was alive when planning was asked: what a planner may use.
+
+    Attributes:
+        takes: the fields of its input beside `request`; empty when they are not known.
+        needs: those of them that have no default.
+    """
 
     role: Token
     description: str
+    takes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 class PlanMade(Value):

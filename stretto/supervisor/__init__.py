@@ -1,0 +1,1 @@
+"""The supervisor: turns a request into a plan, tasks and one answer."""
