@@ -106,16 +106,21 @@ class Hits(Message):
 
 
 class ForgetRecords(Message):
-    """`forget`: drop the records of a root, or of some sources in it, or all of the tenant's (`everything`)."""
+    """`forget`: drop the records of a root, or of some sources in it, or all of the tenant's (`everything`).
+
+    Attributes:
+        keep_hash: documents with this hash stay, so that a new version can be written before the old one goes.
+    """
 
     TYPE: ClassVar[str] = "memory.forget"
     root: str | None = None
     sources: tuple[str, ...] = ()
     everything: bool = False
+    keep_hash: str = ""
 
 
 class SourceState(Value):
-    """One stored document: how many passages, and the hash it had when it was cut."""
+    """One stored document: how many passages, and the hash it had when it was cut (empty where the document is not whole)."""
 
     root: str
     source: str

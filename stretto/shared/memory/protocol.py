@@ -23,12 +23,17 @@ class Memory(Protocol):
         """Those of these records that exist."""
         ...
 
-    async def forget(self, *, root: str | None = None, sources: Sequence[str] = (), everything: bool = False) -> int:
-        """Drop a root, some sources of it, or everything of the tenant; return how many records went."""
+    async def forget(
+        self, *, root: str | None = None, sources: Sequence[str] = (), everything: bool = False, keep_hash: str = ""
+    ) -> int:
+        """Drop a root, some sources of it, or everything of the tenant; return how many records went.
+
+        Documents with the hash `keep_hash` stay, so that a new version can be written before the old one goes.
+        """
         ...
 
     async def sources(self, *, root: str | None = None) -> tuple[SourceState, ...]:
-        """What is stored, document by document."""
+        """What is stored, document by document; the hash is empty where a document is not whole."""
         ...
 
     async def stats(self) -> MemoryStats:
