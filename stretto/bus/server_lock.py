@@ -22,10 +22,6 @@ class FileLock:
         self._fd: int | None = None
 
     @property
-    def held(self) -> bool:
-        return self._fd is not None
-
-    @property
     def fd(self) -> int:
         """The locked file's descriptor, to be inherited by a child."""
         if self._fd is None:

@@ -137,18 +137,3 @@ async def test_an_unreadable_note_is_no_system_and_no_obstacle(tmp_path: Path, n
 
 async def test_nothing_runs_where_there_is_no_directory(tmp_path: Path) -> None:
     assert await running(tmp_path / "absent") is None
-
-
-async def test_asking_who_runs_never_keeps_an_owner_from_starting(tmp_path: Path) -> None:
-    asking = True
-
-    async def ask() -> None:
-        while asking:
-            await running(tmp_path)
-            await asyncio.sleep(0)
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(ask())
-        group.create_task(ask())
-        async with EmbeddedServer(options(tmp_path)):
-            asking = False
