@@ -66,6 +66,8 @@ class Worker:
         self._memory_of = memory_of
         self._instance = instance
         self._slots = slots or agent.slots
+        self._input_schema: dict[str, Any] = agent.input_type.model_json_schema()
+        self._output_schema: dict[str, Any] = agent.output_type.model_json_schema()
         self._started_at = datetime.now(UTC)
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
         self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
@@ -96,6 +98,8 @@ class Worker:
             slots=self._slots,
             busy=self._consumer.busy,
             models=(self._model.name,),
+            input_schema=self._input_schema,
+            output_schema=self._output_schema,
         )
 
     async def _handle(self, delivery: Delivery) -> Disposition:
@@ -155,8 +159,7 @@ class Worker:
             deadline=task.deadline,
             progress=lambda text: self._report(key, "note", text),
         )
-        left_s = (task.deadline - datetime.now(UTC)).total_seconds() if task.deadline else None
-        async with asyncio.timeout(left_s):
+        async with asyncio.timeout(_left_s(task)):
             output: BaseModel = await self._agent.handle(given, context)
         expected: type[BaseModel] = self._agent.output_type
         if not isinstance(output, expected):
@@ -199,6 +202,14 @@ class Worker:
             await self._connection.publish(self._subjects.progress(key.run, key.role), encode(envelope))
 
 
+def _left_s(task: RunTask) -> float | None:
+    """Seconds that an attempt has from now on."""
+    limits_s = [task.time_limit_s] if task.time_limit_s else []
+    if task.deadline:
+        limits_s.append((task.deadline - datetime.now(UTC)).total_seconds())
+    return min(limits_s, default=None)
+
+
 def _failure(error: Exception) -> TaskFailure:
     """What an error means for the next attempt. Texts of unknown errors may hold content: only their names are told."""
     match error:
@@ -207,7 +218,7 @@ def _failure(error: Exception) -> TaskFailure:
         case TaskPermanent() | CannotDo() | MemoryRefused() | TooLarge():
             kind, message = "permanent", str(error)
         case TimeoutError():
-            kind, message = "permanent", "not finished before its deadline"
+            kind, message = "retryable", "not finished within its time"
         case AgentError() | RetryLater():
             kind, message = "retryable", str(error)
         case _:

@@ -19,6 +19,7 @@ __all__ = ["Ack", "Consumer", "ConsumerOptions", "Delivery", "Disposition", "Hol
 
 _log = logging.getLogger(__name__)
 _NANOS = 1_000_000_000
+_PAUSE_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +198,9 @@ class Consumer:
             if free > 0 and _now() >= self._paused_until and (free * 4 >= self._options.slots or not self._asked):
                 number += 1
                 await self._pull(number, free)
+            pause_s = self._paused_until - _now()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._options.heartbeat_s):
+                async with asyncio.timeout(pause_s if pause_s > 0 else self._options.heartbeat_s):
                     await self._nudge.wait()
 
     async def _pull(self, number: int, batch: int) -> None:
@@ -239,8 +241,11 @@ class Consumer:
         if status == "423":  # the pin is somebody else's now: wait in line for it
             self._pin = None
         elif status not in {"404", "408", "409"}:
-            _log.warning("pull from %s: %s %s", self._options.stream, status, headers.get("Description", ""))
-            self._paused_until = _now() + 1.0  # no such consumer (yet), or no answer: no spinning
+            # 503: the stream or its consumer is not there yet. Whatever it is: no spinning.
+            _log.log(
+                logging.DEBUG if status == "503" else logging.WARNING, "pull from %s: %s", self._options.stream, status
+            )
+            self._paused_until = _now() + _PAUSE_S
         self._nudge.set()
 
     async def _work(self, handler: Handler, delivery: Delivery) -> None:

@@ -98,6 +98,11 @@ class Registry:
         cards = [card for _, card in self._cards.values() if role is None or card.role == role]
         return sorted(cards, key=lambda card: (card.role, card.instance))
 
+    def roles(self) -> frozenset[str]:
+        """The roles that somebody serves."""
+        now = asyncio.get_running_loop().time()
+        return frozenset(role for (role, _), (at, _) in self._cards.items() if now - at < _GONE_AFTER_S)
+
     def serves(self, role: str) -> bool:
         """Whether anybody serves the role."""
         return bool(self.alive(role))

@@ -20,7 +20,8 @@ class RunTask(Message):
         input: fields for the agent's input model.
         scope: the document roots of the request.
         origin_seq: the request's sequence in the run's stream: readers of the run's log begin there.
-        deadline: when the agent stops by itself.
+        deadline: the run's: the agent stops by itself then.
+        time_limit_s: how long this attempt may take; None for no limit of its own.
     """
 
     TYPE: ClassVar[str] = "task"
@@ -33,6 +34,7 @@ class RunTask(Message):
     scope: tuple[str, ...] = ()
     origin_seq: Annotated[int, Field(ge=0)] = 0
     deadline: AwareDatetime | None = None
+    time_limit_s: Annotated[float, Field(gt=0)] | None = None
 
 
 class TaskFailure(Value):

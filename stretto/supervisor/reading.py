@@ -1,0 +1,101 @@
+"""Reading: from what is stored below a run to the facts that the supervisor folds."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from stretto.bus.connection import Stored
+from stretto.bus.consume import Delivery
+from stretto.bus.envelope import Envelope, open_envelope
+from stretto.bus.errors import DecodeError
+from stretto.bus.run_log import stand_ins
+from stretto.bus.subjects import RunSubject, Subjects
+from stretto.bus.wire import Wire
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.command import Command
+from stretto.shared.contracts.decision import Decision
+from stretto.shared.contracts.request import Request
+from stretto.shared.contracts.task import TaskResult
+from stretto.shared.contracts.timer import TimerFired as TimerMessage
+from stretto.supervisor.facts import (
+    Answered,
+    CommandGiven,
+    Decided,
+    Fact,
+    RequestAccepted,
+    ResultRecorded,
+    TimerFired,
+)
+from stretto.supervisor.state import RunState, evolve
+
+__all__ = ["FactReader"]
+
+
+class FactReader:
+    """Decodes facts. What a message says of its origin must be what its subject says: only the subject is guarded by permissions."""
+
+    def __init__(self, *, subjects: Subjects, wire: Wire) -> None:
+        self._subjects = subjects
+        self._wire = wire
+
+    async def fact(self, delivery: Delivery) -> Fact:
+        """The fact that a delivery brings.
+
+        Raises:
+            DecodeError: it brings none.
+        """
+        return await self._read(delivery.subject, delivery.data, delivery.headers, delivery.seq, delivery.at)
+
+    async def fold(self, log: list[Stored]) -> RunState:
+        """The state that a run's log gives. What cannot be read counts for nothing: its delivery is dead-lettered."""
+        state = RunState()
+        for stored in log:
+            try:
+                fact = await self._read(stored.subject, stored.data, stored.headers, stored.seq, stored.at)
+            except DecodeError:
+                continue
+            state = evolve(state, fact)
+        return state
+
+    async def _read(self, subject: str, data: bytes, headers: Mapping[str, str], seq: int, at: datetime) -> Fact:
+        try:
+            place = self._subjects.parse_run(subject)
+        except ValueError as error:
+            raise DecodeError(f"not a run's subject: {error}") from error
+        if place.kind == "schedule":
+            raise DecodeError("a timer that is set is no fact yet")
+        principal = place.tail[0] if place.kind in {"request", "command"} else "unknown"
+        stored = Stored(subject, seq, at, data, headers)
+        envelope = await self._wire.unpack(data, headers, defaults=stand_ins(stored, place.key, principal))
+        if (envelope.tenant, envelope.run) != (place.key.tenant, place.key.run):
+            raise DecodeError("the envelope says another tenant or run than its subject")
+        return _fact(place, envelope, seq, at)
+
+
+def _fact(place: RunSubject, envelope: Envelope, seq: int, at: datetime) -> Fact:
+    match place.kind, place.tail:
+        case "request", (principal,):
+            _same_sender(envelope, principal)
+            return RequestAccepted(seq, at, open_envelope(envelope, Request), principal)
+        case "decision", ():
+            return Decided(seq, at, open_envelope(envelope, Decision))
+        case "result", (role, task, attempt):
+            result = open_envelope(envelope, TaskResult)
+            if (result.role, result.task, str(result.attempt)) != (role, task, attempt):
+                raise DecodeError("the result says another role, task or attempt than its subject")
+            return ResultRecorded(seq, at, result)
+        case "command", (principal, command_id):
+            _same_sender(envelope, principal)
+            return CommandGiven(seq, at, open_envelope(envelope, Command), principal, command_id)
+        case "timer", (name,):
+            if open_envelope(envelope, TimerMessage).name != name:
+                raise DecodeError("the timer says another name than its subject")
+            return TimerFired(seq, at, name)
+        case "answer", ():
+            return Answered(seq, at, open_envelope(envelope, Answer))
+        case kind, _:
+            raise DecodeError(f"{kind} is no fact")
+
+
+def _same_sender(envelope: Envelope, principal: str) -> None:
+    if envelope.sender != principal:
+        raise DecodeError("the envelope says another sender than its subject")
