@@ -4,7 +4,7 @@ Only what cannot be derived from the log is to be committed. All else (which tas
 ends) follows from it again each time, so that doing it twice, or by two supervisors, is harmless.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -94,14 +94,21 @@ class Orders:
     answer: Answer | None = None
 
 
-def decide(state: RunState, now: datetime, limits: Limits, served: Collection[str] | None = None) -> Orders:
+def decide(
+    state: RunState,
+    now: datetime,
+    limits: Limits,
+    served: Collection[str] | None = None,
+    absent_since: Mapping[str, datetime] | None = None,
+) -> Orders:
     """What follows from the state.
 
     The answer depends on the log only up to the fact that ended the run: later facts do not change it. Of several causes the earliest
     in the log counts.
 
     `served` are the roles that somebody serves now; without it no role is given up. A role counts as waiting from the moment its first
-    due task became due; past `limits.role_wait_s` of that, RoleUnserved is ordered.
+    due task became due, and not before `absent_since`, when it was last served, where that is known (an agent that dies after an hour
+    of work has just become absent). Past `limits.role_wait_s` of that, RoleUnserved is ordered.
     """
     request = state.request
     if request is None or state.is_over:
@@ -119,7 +126,7 @@ def decide(state: RunState, now: datetime, limits: Limits, served: Collection[st
     timers = (TimerOrder(DEADLINE, deadline),)
     if state.planned is None:
         return Orders(needs_plan=True, timers=timers)
-    waiting = _waiting(expansion, limits, served)
+    waiting = _waiting(expansion, limits, served, absent_since or {})
     return Orders(
         commit=tuple(
             RoleUnserved(role=one.role, waited_s=(now - one.since).total_seconds())
@@ -177,7 +184,9 @@ def _waited_for(state: RunState, until: int) -> str:
     return ", ".join(names) or "the supervisor"
 
 
-def _waiting(expansion: Expansion, limits: Limits, served: Collection[str] | None) -> tuple[WaitingRole, ...]:
+def _waiting(
+    expansion: Expansion, limits: Limits, served: Collection[str] | None, absent_since: Mapping[str, datetime]
+) -> tuple[WaitingRole, ...]:
     if served is None:
         return ()
     since: dict[str, datetime] = {}
@@ -185,6 +194,7 @@ def _waiting(expansion: Expansion, limits: Limits, served: Collection[str] | Non
         if task.status == "due" and task.moment and task.role not in served:
             since[task.role] = min(since.get(task.role, task.moment.at), task.moment.at)
     wait = timedelta(seconds=limits.role_wait_s)
+    since = {role: max(at, absent_since.get(role, at)) for role, at in since.items()}
     return tuple(WaitingRole(role, at, at + wait) for role, at in since.items())
 
 

@@ -32,11 +32,12 @@ class Router:
 
     Attributes:
         floor: nearness (cosine) below which no playbook fits and the default one is taken.
-        margin: by how much another playbook must be nearer than the default one.
+        margin: by how much another playbook must be nearer than the default one. Both are set for MiniLM's vectors, where questions about
+            some detail come out near 0 to every description, and requests for an overview at 0.4 to 0.7 to `digest`.
     """
 
     def __init__(
-        self, *, playbooks: Playbooks, embed: Embed | None = None, floor: float = 0.3, margin: float = 0.1
+        self, *, playbooks: Playbooks, embed: Embed | None = None, floor: float = 0.4, margin: float = 0.15
     ) -> None:
         self.floor = floor
         self.margin = margin
