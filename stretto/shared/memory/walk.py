@@ -1,0 +1,84 @@
+"""Walk: the readable files of a folder."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from stretto.shared.memory.errors import NothingToRead
+from stretto.shared.memory.readers import READABLE
+
+__all__ = ["Walk", "walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What there is to read under a path.
+
+    Attributes:
+        root: the folder, resolved; for a single file its parent.
+        files: the readable ones, sorted, each with its source: the path from the root's parent, with `/`, as people know the
+            document (`handbook/refunds.md`), whether the folder or the file alone was named.
+        ignored: how many other files there are: of unknown formats, hidden, in hidden folders, or links that lead out of the root.
+        closed: folders that cannot be listed, with the reason.
+        whole: the path is a folder, so that what is not in `files` is not there.
+    """
+
+    root: Path
+    files: tuple[tuple[str, Path], ...]
+    ignored: int
+    closed: tuple[tuple[str, str], ...]
+    whole: bool
+
+
+def walk(path: Path) -> Walk:
+    """Look for readable files at `path`, a folder or a file; hidden files and folders are passed by.
+
+    Raises:
+        NothingToRead: there is no such path, or nothing readable at it.
+    """
+    try:
+        resolved = path.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise NothingToRead(f"{path} does not exist: name a folder or a file of documents") from error
+    found = _folder(resolved) if resolved.is_dir() else _file(resolved)
+    if not found.files and not found.closed:
+        others = f" ({found.ignored} other files)" if found.ignored else ""
+        raise NothingToRead(f"{path} has no readable documents{others}: readable are {', '.join(READABLE)}")
+    return found
+
+
+def _file(file: Path) -> Walk:
+    return Walk(file.parent, _named(file.parent, [file]), 0, (), whole=False)
+
+
+def _folder(root: Path) -> Walk:
+    files: list[Path] = []
+    closed: list[tuple[str, str]] = []
+    ignored = 0
+
+    def closed_folder(error: OSError) -> None:
+        closed.append((_source(root, Path(error.filename)), error.strerror or str(error)))
+
+    for folder, folders, names in os.walk(root, onerror=closed_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            file = Path(folder, name)
+            if name.startswith(".") or file.suffix.lower() not in READABLE or not _inside(root, file):
+                ignored += 1
+            else:
+                files.append(file)
+    return Walk(root, _named(root, files), ignored, tuple(sorted(closed)), whole=True)
+
+
+def _inside(root: Path, file: Path) -> bool:
+    """True for a regular file of the root, not for pipes and devices, nor for links that lead out."""
+    return file.is_file() and (not file.is_symlink() or file.resolve().is_relative_to(root))
+
+
+def _named(root: Path, files: list[Path]) -> tuple[tuple[str, Path], ...]:
+    readable = [file for file in files if file.suffix.lower() in READABLE]
+    return tuple(sorted((_source(root, file), file) for file in readable))
+
+
+def _source(root: Path, path: Path) -> str:
+    return path.relative_to(root.parent).as_posix()
