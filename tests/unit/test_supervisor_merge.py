@@ -1,0 +1,100 @@
+"""The answer: text, citations that resolve, confidence, and who contributed what."""
+
+import pytest
+from pydantic import JsonValue
+from supervisor_world import World
+from test_supervisor_decide import APPROVE, brief, give
+
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.draft import Claim, Draft
+from stretto.shared.contracts.findings import Finding
+from stretto.shared.contracts.plan import Plan, PlannedTask
+from stretto.shared.contracts.review import Review
+from stretto.supervisor.citations import cite
+from stretto.supervisor.merge import combine_confidence
+
+A = Finding(id="a", quote="Refunds take 14 days.", source="refunds.md", place="Refunds", confidence=0.9)
+A_AGAIN = A.model_copy(update={"id": "a2"})
+B = Finding(id="b", quote="Not for sale items.", source="sale.md", place="Sale", confidence=0.4)
+FOUND = {"a": ("direct", A), "a2": ("context", A_AGAIN), "b": ("context", B)}
+
+
+def draft(*claims: Claim, confidence: float = 0.8) -> Draft:
+    return Draft(answered=True, claims=claims, confidence=confidence)
+
+
+def answered(claims: list[JsonValue], *, findings: list[Finding]) -> Answer:
+    world = brief()
+    dumped: list[JsonValue] = [one.model_dump(mode="json") for one in findings]
+    give(world, "direct", {"question": "what?", "findings": dumped})
+    give(world, "context", {"question": "what?", "findings": [B.model_dump(mode="json")]})
+    give(world, "draft", {"answered": True, "claims": claims, "confidence": 0.8})
+    give(world, "review", APPROVE)
+    answer = world.orders().answer
+    assert answer is not None
+    return answer
+
+
+def test_citations_are_numbered_by_first_use() -> None:
+    text = cite(draft(Claim(text="One.", findings=("b", "a")), Claim(text="Two.", findings=("a",))), FOUND)
+    assert text.text == "One. [1][2] Two. [2]"
+    assert [(one.number, one.source, one.place, one.quote) for one in text.citations] == [
+        (1, "sale.md", "Sale", "Not for sale items."),
+        (2, "refunds.md", "Refunds", "Refunds take 14 days."),
+    ]
+
+
+def test_one_quote_found_twice_has_one_number_and_two_contributors() -> None:
+    text = cite(draft(Claim(text="One.", findings=("a", "a2"))), FOUND)
+    assert text.text == "One. [1]"
+    assert len(text.citations) == 1
+    assert text.contributed == {"direct": (1,), "context": (1,)}
+
+
+def test_a_claim_that_cites_what_nobody_found_is_marked_and_lowers_the_confidence() -> None:
+    text = cite(draft(Claim(text="One.", findings=("a",)), Claim(text="Two.", findings=("invented",))), FOUND)
+    assert text.text == "One. [1] Two. [?]"
+    assert text.supported == 0.5
+
+
+def test_a_claim_without_any_citation_supports_nothing() -> None:
+    text = cite(draft(Claim(text="One.")), FOUND)
+    assert (text.text, text.supported) == ("One.", 0.0)
+
+
+def test_confidence_is_the_geometric_mean_times_the_supported_share() -> None:
+    one = draft(Claim(text="One.", findings=("a",)), Claim(text="Two.", findings=("no",)), confidence=0.4)
+    combined = combine_confidence(one, cite(one, FOUND), Review(verdict="approve", confidence=0.6))
+    assert combined == pytest.approx((0.4 * 0.9 * 0.6) ** (1 / 3) * 0.5, abs=1e-4)
+
+
+def test_confidence_without_a_review_leaves_it_out() -> None:
+    one = draft(Claim(text="One.", findings=("a",)), confidence=0.4)
+    assert combine_confidence(one, cite(one, FOUND), None) == pytest.approx(0.6)
+
+
+def test_the_answer_says_which_task_contributed_what() -> None:
+    answer = answered([{"text": "One.", "findings": ["b", "a"]}], findings=[A])
+    contributed = {report.task: report.contributed for report in answer.tasks}
+    assert contributed == {"direct": (2,), "context": (1,), "draft": (), "review": (), "escalate": ()}
+
+
+def test_a_draft_that_claims_nothing_answers_nothing() -> None:
+    answer = answered([], findings=[A])
+    assert (answer.answered, answer.text) == (False, "Not found in the documents. The draft makes no claim.")
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        ({"text": "Guten Tag.", "language": "de"}, "Guten Tag."),
+        ({"answered": True, "text": "looks like a draft"}, "looks like a draft"),
+        ({"total": 3}, '{\n  "total": 3\n}'),
+    ],
+)
+def test_the_output_of_a_users_own_agent_is_carried_whole(output: dict[str, JsonValue], text: str) -> None:
+    world = World.with_plan(Plan(playbook="p", tasks=(PlannedTask(id="one", role="mine"),), answer="one"))
+    give(world, "one", output)
+    answer = world.orders().answer
+    assert answer is not None
+    assert (answer.state, answer.answered, answer.text, answer.output) == ("completed", True, text, output)
