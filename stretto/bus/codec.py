@@ -1,6 +1,7 @@
 """Codec: envelopes to bytes and back, with every limit on. msgpack on the wire; JSON is accepted too."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NoReturn, cast
@@ -23,12 +24,16 @@ _MAX_MAP = 2_000
 
 
 def encode(envelope: Envelope) -> bytes:
-    """An envelope as msgpack."""
+    """An envelope as msgpack.
+
+    Raises:
+        TooLarge: it passes a limit that its readers hold it to.
+    """
     return _pack(envelope.model_dump(exclude_none=False))
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
-    """A body alone, as it lies in the object store."""
+    """A body alone, as it lies in the object store. Raises as `encode` does."""
     return _pack(body)
 
 
@@ -72,7 +77,9 @@ def _mapping(data: bytes, *, json_expected: bool) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DecodeError("message is not a map")
     fields = cast("dict[str, Any]", value)
-    _check_shape(fields)
+    excess = _excess(fields)
+    if excess:
+        raise DecodeError(excess)
     return fields
 
 
@@ -93,7 +100,12 @@ def _from_msgpack(data: bytes) -> Any:
 
 
 def _from_json(data: bytes) -> Any:
-    return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    value = json.loads(
+        data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite
+    )
+    # What JSON can say and msgpack cannot (integers over 64 bits, halves of surrogate pairs) could be read but never passed on.
+    msgpack.packb(value)
+    return value
 
 
 def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[str, Any]:
@@ -112,31 +124,41 @@ def _refuse_constant(name: str) -> NoReturn:
     raise DecodeError(f"{name} is not allowed in JSON")
 
 
-def _check_shape(fields: dict[str, Any]) -> None:
-    """Hold depth and sizes to the limits, without recursion; JSON gets the same limits as msgpack."""
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise DecodeError("a number in JSON is too large")
+    return value
+
+
+def _excess(fields: Mapping[str, Any]) -> str | None:
+    """Which limit of depth or size the value passes, if any. Works without recursion, and for JSON as for msgpack."""
     level: list[Any] = [fields]
     depth = 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:
-            raise DecodeError(f"nested deeper than {MAX_DEPTH}")
+            return f"nested deeper than {MAX_DEPTH}"
         below: list[Any] = []
         for one in level:
             if isinstance(one, dict):
-                _check_size("a map", len(cast("dict[str, Any]", one)), _MAX_MAP)
-                below.extend(cast("dict[str, Any]", one).values())
+                entries = cast("dict[str, Any]", one)
+                if len(entries) > _MAX_MAP:
+                    return f"a map has more than {_MAX_MAP} entries"
+                below.extend(entries.values())
             else:
-                _check_size("a list", len(one), _MAX_ARRAY)
+                if len(one) > _MAX_ARRAY:
+                    return f"a list has more than {_MAX_ARRAY} entries"
                 below.extend(one)
-        level = [child for child in below if isinstance(child, dict | list)]
-
-
-def _check_size(what: str, size: int, limit: int) -> None:
-    if size > limit:
-        raise DecodeError(f"{what} has more than {limit} entries")
+        level = [child for child in below if isinstance(child, dict | list | tuple)]
+    return None
 
 
 def _pack(value: Mapping[str, Any]) -> bytes:
+    excess = _excess(value)
+    if excess:
+        # Written all the same it would be a message that every reader refuses.
+        raise TooLarge(f"message cannot be packed: {excess}")
     try:
         packed: bytes = msgpack.packb(value, use_bin_type=True, default=_plain)
     except (ValueError, OverflowError) as error:

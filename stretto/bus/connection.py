@@ -8,13 +8,15 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
 from nats.errors import Error as NatsError
-from nats.errors import MaxPayloadError
 
 from stretto.bus.errors import (
     BusError,
@@ -22,11 +24,13 @@ from stretto.bus.errors import (
     Conflict,
     Misconfigured,
     NotPermitted,
+    Refused,
     StreamMissing,
     TimedOut,
     TooLarge,
     Unreachable,
 )
+from stretto.bus.nats_client import NatsClient
 
 __all__ = ["Connection", "ConnectionOptions", "Stored"]
 
@@ -38,8 +42,8 @@ _FULL = {10077}
 _TOO_LARGE = {10054}
 _NO_RESPONDERS = "503"
 _NO_RESPONDERS_RETRY_S = 0.25
-_DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"', re.IGNORECASE)
-_MAX_DENIALS = 100
+_DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
+_MAX_BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,21 @@ class _Waiting:
 
 @dataclass(slots=True)
 class _Batch:
-    """Replies to one batched get, as they come in."""
+    """Replies to one question with several, as they come in.
 
-    replies: asyncio.Queue[Msg] = field(default_factory=lambda: asyncio.Queue(maxsize=2_048))
+    A reconnect, after which no more of them will come, stands among them as None, a refusal as its error.
+    """
+
+    subject: str
+    replies: asyncio.Queue[Msg | NotPermitted | None] = field(
+        default_factory=lambda: asyncio.Queue(maxsize=2 * _MAX_BATCH)
+    )
+
+    def add(self, reply: Msg | NotPermitted | None) -> None:
+        # Never wait here, that would hold up the replies to everybody else. What is over the bound is left out: a batched get asks for
+        # less, and who gathers has enough.
+        if not self.replies.full():
+            self.replies.put_nowait(reply)
 
 
 class Connection:
@@ -102,7 +118,6 @@ class Connection:
         self._inbox = client.new_inbox()
         self._waiting: dict[str, _Waiting | _Batch] = {}
         self._next = 0
-        self._denied: dict[str, str] = {}
         self._on_reconnect: list[Callable[[], None]] = []
         self._reconnected = asyncio.Event()
         self._closed = asyncio.Event()
@@ -115,24 +130,27 @@ class Connection:
         Raises:
             Unreachable: no server answers within `wait_s`.
             NotPermitted: the server refuses the credentials.
-            Misconfigured: the address is not one.
+            Misconfigured: the address is not one, or the credentials cannot be read.
         """
         give_up_at = asyncio.get_running_loop().time() + options.wait_s
+        servers = _addresses(options.url)
+        if options.credentials and not await asyncio.to_thread(Path(options.credentials).is_file):
+            raise Misconfigured(f"there is no credentials file {options.credentials}")
         while True:
             try:
-                return await cls._open_once(options)
+                return await cls._open_once(options, servers)
             except Unreachable:
                 if asyncio.get_running_loop().time() >= give_up_at:
                     raise
                 await asyncio.sleep(0.1)
 
     @classmethod
-    async def _open_once(cls, options: ConnectionOptions) -> Self:
-        client = Client()
+    async def _open_once(cls, options: ConnectionOptions, servers: list[str]) -> Self:
+        client = NatsClient()
         self = cls(client, options)
         try:
             await client.connect(
-                servers=[one.strip() for one in options.url.split(",")],
+                servers=servers,
                 name=options.name,
                 error_cb=self._note_error,
                 reconnected_cb=self._after_reconnect,
@@ -151,10 +169,8 @@ class Connection:
             await client.close()
             text = str(error) or type(error).__name__
             if "authorization" in text.lower():
-                raise NotPermitted(f"{options.url} refuses the credentials: {text}") from error
-            raise Unreachable(f"no NATS server answers at {options.url} ({text}): is it running?") from error
-        except ValueError as error:
-            raise Misconfigured(f"{options.url!r} is not a NATS address: use nats://host:port") from error
+                raise NotPermitted(f"{_shown(options.url)} refuses the credentials: {text}") from error
+            raise Unreachable(f"no NATS server answers at {_shown(options.url)} ({text}): is it running?") from error
         client.options["max_reconnect_attempts"] = -1
         client.options["reconnect_time_wait"] = 0.25
         self._server_id = self.server_id
@@ -219,14 +235,17 @@ class Connection:
 
         Raises:
             TooLarge: over the server's payload limit.
+            Refused: the subject or a header has characters that cannot travel.
             Unreachable: disconnected for so long that the send buffer is full, or closed.
         """
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
         except MaxPayloadError as error:
             raise TooLarge(self._too_large(subject, payload)) from error
+        except (BadSubjectError, BadHeaderError) as error:
+            raise Refused(f"{subject[:200]!r} or its headers cannot be published: {type(error).__name__}") from error
         except NatsError as error:
-            raise Unreachable(f"cannot send to {self._options.url}: {error}") from error
+            raise Unreachable(f"cannot send to {_shown(self._options.url)}: {error}") from error
 
     async def subscribe(
         self, subject: str, callback: Callable[[Msg], Awaitable[None]], *, queue: str = ""
@@ -263,24 +282,28 @@ class Connection:
             TimedOut: no reply in time.
         """
         reply = await self._exchange(subject, payload, None, timeout_s, resend=False)
-        if reply.headers and reply.headers.get(_STATUS) == _NO_RESPONDERS:
+        if _status(reply) == _NO_RESPONDERS:
             raise Unreachable(f"nobody serves {subject}")
         return reply
 
     async def gather(self, subject: str, payload: bytes, *, within_s: float) -> list[Msg]:
         """Ask and return all replies that come within `within_s`."""
-        token, batch = self._open_batch()
+        token, batch = self._open_batch(subject)
         replies: list[Msg] = []
         try:
             await self.publish(subject, payload, reply=f"{self._inbox}.{token}")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
                     while True:
-                        reply = await batch.replies.get()
-                        if not (reply.headers and reply.headers.get(_STATUS)):
-                            replies.append(reply)
-                        else:
-                            return replies
+                        match await batch.replies.get():
+                            case None:
+                                pass
+                            case NotPermitted() as error:
+                                raise error
+                            case reply if _status(reply) is None:
+                                replies.append(reply)
+                            case _:
+                                return replies
         finally:
             del self._waiting[token]
         return replies
@@ -315,7 +338,7 @@ class Connection:
         give_up_at = asyncio.get_running_loop().time() + timeout_s
         while True:
             reply = await self._exchange(subject, payload, all_headers or None, timeout_s, resend=True)
-            if reply.headers and reply.headers.get(_STATUS) == _NO_RESPONDERS:
+            if _status(reply) == _NO_RESPONDERS:
                 # No stream, or one whose server is just coming up: tell them apart by time.
                 if asyncio.get_running_loop().time() + _NO_RESPONDERS_RETRY_S > give_up_at - timeout_s / 2:
                     raise StreamMissing(f"no stream keeps {subject}: is a supervisor running for this prefix?")
@@ -324,14 +347,25 @@ class Connection:
             return self._sequence(subject, reply)
 
     async def last(self, stream: str, subject: str, *, timeout_s: float | None = None) -> Stored | None:
-        """The last message stored on `subject`, or None."""
-        reply = await self.request(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", timeout_s=timeout_s)
-        return None if _status(reply) else _stored(reply)
+        """The last message stored on `subject`, or None.
+
+        Raises:
+            StreamMissing: there is no such stream.
+            TimedOut, Unreachable, NotPermitted: as they say.
+        """
+        reply = await self._exchange(f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", None, timeout_s, resend=True)
+        match _status(reply):
+            case None:
+                return _stored(reply)
+            case "503":
+                raise _no_stream(stream)
+            case _:
+                return None
 
     async def read(
-        self, stream: str, pattern: str, *, from_seq: int = 1, batch: int = 1_000, timeout_s: float | None = None
+        self, stream: str, pattern: str, *, from_seq: int = 1, batch: int = _MAX_BATCH, timeout_s: float | None = None
     ) -> list[Stored]:
-        """All messages stored on subjects that match `pattern`, in order, from `from_seq` on, by batched direct gets (ADR-31).
+        """All messages stored on subjects that match `pattern`, in order, from `from_seq` on, by direct gets of `batch` messages (ADR-31).
 
         Raises:
             TimedOut: the answer stopped coming.
@@ -339,33 +373,36 @@ class Connection:
         """
         found: list[Stored] = []
         while True:
-            pending = await self._read_batch(
+            more = await self._read_batch(
                 stream, pattern, max(1, from_seq), batch, timeout_s or self._options.timeout_s, found
             )
-            if not pending:
+            if not more:
                 return found
-            from_seq = found[-1].seq + 1
+            from_seq = found[-1].seq + 1 if found else from_seq
 
     async def _read_batch(
         self, stream: str, pattern: str, from_seq: int, batch: int, timeout_s: float, found: list[Stored]
     ) -> bool:
         """Add one batch to `found`; return whether there is more."""
-        token, incoming = self._open_batch()
-        question = json.dumps({"seq": from_seq, "next_by_subj": pattern, "batch": batch}).encode()
+        subject = f"$JS.API.DIRECT.GET.{stream}"
+        token, incoming = self._open_batch(subject)
+        question = json.dumps({"seq": from_seq, "next_by_subj": pattern, "batch": min(batch, _MAX_BATCH)}).encode()
         pending = "0"
         try:
             async with asyncio.timeout(timeout_s):
-                await self.publish(f"$JS.API.DIRECT.GET.{stream}", question, reply=f"{self._inbox}.{token}")
+                await self.publish(subject, question, reply=f"{self._inbox}.{token}")
                 while True:
                     reply = await incoming.replies.get()
+                    if reply is None:
+                        return True  # cut off by a reconnect: ask for the rest
+                    if isinstance(reply, NotPermitted):
+                        raise reply
                     match _status(reply):
                         case None:
                             pending = (reply.headers or {}).get("Nats-Num-Pending", "0")
                             found.append(_stored(reply))
                         case "503":
-                            raise StreamMissing(
-                                f"there is no stream {stream}: is a supervisor running for this prefix?"
-                            )
+                            raise _no_stream(stream)
                         case _:  # 204: end of batch; 404: nothing (more) there
                             return pending != "0"
         except TimeoutError as error:
@@ -379,10 +416,10 @@ class Connection:
         Raises:
             Misconfigured: JetStream is not enabled on the server.
         """
-        try:
-            reply = await self.request(f"$JS.API.{verb}", json.dumps(body or {}).encode(), timeout_s=timeout_s)
-        except Unreachable as error:
-            raise Misconfigured(f"JetStream is off at {self._options.url}: start nats-server with -js") from error
+        question = json.dumps(body or {}).encode()
+        reply = await self._exchange(f"$JS.API.{verb}", question, None, timeout_s, resend=False)
+        if _status(reply) == _NO_RESPONDERS:
+            raise Misconfigured(f"JetStream is off at {_shown(self._options.url)}: start nats-server with -js")
         return json.loads(reply.data)
 
     # Replies
@@ -391,8 +428,8 @@ class Connection:
         self._next += 1
         return str(self._next)
 
-    def _open_batch(self) -> tuple[str, _Batch]:
-        token, batch = self._token(), _Batch()
+    def _open_batch(self, subject: str) -> tuple[str, _Batch]:
+        token, batch = self._token(), _Batch(subject)
         self._waiting[token] = batch
         return token, batch
 
@@ -412,11 +449,8 @@ class Connection:
                 await self.publish(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
             return await future
         except TimedOut:
-            denial = self._denied.get(subject)
-            if denial is not None:
-                raise NotPermitted(f"not allowed to publish on {subject}: {denial}") from None
             if not self.is_connected:
-                raise Unreachable(f"no NATS server answers at {self._options.url} for {limit_s:g} s") from None
+                raise Unreachable(f"no NATS server answers at {_shown(self._options.url)} for {limit_s:g} s") from None
             raise TimedOut(f"no answer on {subject} within {limit_s:g} s") from None
         finally:
             expiry.cancel()
@@ -429,7 +463,7 @@ class Connection:
                 if not waiting.future.done():
                     waiting.future.set_result(msg)
             case _Batch():
-                await waiting.replies.put(msg)
+                waiting.add(msg)
             case None:
                 pass  # its caller gave up
 
@@ -457,18 +491,30 @@ class Connection:
     async def _note_error(self, error: Exception) -> None:
         denied = _DENIED.search(str(error))
         if denied:
-            while len(self._denied) >= _MAX_DENIALS:
-                self._denied.pop(next(iter(self._denied)))
-            self._denied[denied[2]] = str(error)
+            self._refuse(denied[1])
         _log.log(logging.WARNING if self.is_connected else logging.DEBUG, "NATS: %s", error or type(error).__name__)
+
+    def _refuse(self, subject: str) -> None:
+        """Tell whoever waits for an answer on `subject`, which nats-py gives in lower case; the server would leave them waiting."""
+        for waiting in self._waiting.values():
+            if waiting.subject.lower() == subject.lower():
+                refusal = NotPermitted(f"the server does not permit publishing on {waiting.subject}")
+                match waiting:
+                    case _Waiting():
+                        if not waiting.future.done():
+                            waiting.future.set_exception(refusal)
+                    case _Batch():
+                        waiting.add(refusal)
 
     async def _after_close(self) -> None:
         self._closed.set()
 
     async def _after_reconnect(self) -> None:
-        _log.info("NATS: connected again to %s", self._options.url)
+        _log.info("NATS: connected again to %s", _shown(self._options.url))
         for token, waiting in list(self._waiting.items()):
-            if isinstance(waiting, _Waiting) and waiting.resend and not waiting.future.done():
+            if isinstance(waiting, _Batch):
+                waiting.add(None)
+            elif waiting.resend and not waiting.future.done():
                 with contextlib.suppress(BusError):
                     await self.publish(
                         waiting.subject, waiting.payload, reply=f"{self._inbox}.{token}", headers=waiting.headers
@@ -477,9 +523,35 @@ class Connection:
             callback()
 
 
+def _addresses(url: str) -> list[str]:
+    servers = [one.strip() for one in url.split(",")]
+    for server in servers:
+        if not _is_address(server):
+            raise Misconfigured(f"{_shown(server)!r} is not a NATS address: use nats://host:port")
+    return servers
+
+
+def _is_address(server: str) -> bool:
+    try:
+        parts = urlsplit(server if "://" in server else f"nats://{server}")
+        possible = parts.scheme in {"nats", "tls", "ws", "wss"} and parts.port != 0
+    except ValueError:
+        return False
+    return possible and bool(parts.hostname) and not any(one.isspace() for one in server)
+
+
+def _shown(url: str) -> str:
+    """The address as it may stand in a text: without user and password."""
+    return re.sub(r"[^/,@]*@", "", url)
+
+
 def _expire(future: asyncio.Future[Msg]) -> None:
     if not future.done():
         future.set_exception(TimedOut("no answer"))
+
+
+def _no_stream(stream: str) -> StreamMissing:
+    return StreamMissing(f"there is no stream {stream}: is a supervisor running for this prefix?")
 
 
 def _status(reply: Msg) -> str | None:

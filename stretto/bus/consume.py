@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 from nats.aio.msg import Msg
@@ -19,6 +19,8 @@ __all__ = ["Ack", "Consumer", "ConsumerOptions", "Delivery", "Disposition", "Hol
 
 _log = logging.getLogger(__name__)
 _NANOS = 1_000_000_000
+_GIVE_BACK_S = 0.1
+_LAST_WORDS_S = 2.0
 _PAUSE_S = 0.25
 
 
@@ -81,8 +83,8 @@ class Delivery:
         `$JS.ACK[.domain.account].stream.consumer.deliveries.seq.delivery.nanos.pending[.random]`
         """
         tokens = msg.reply.split(".")
-        at = 4 if len(tokens) == 9 else 6
-        deliveries, seq, delivery, nanos = (int(token) for token in tokens[at : at + 4])
+        first = 4 if len(tokens) == 9 else 6
+        deliveries, seq, delivery, nanos = (int(token) for token in tokens[first : first + 4])
         return cls(
             subject=msg.subject,
             data=msg.data,
@@ -90,7 +92,8 @@ class Delivery:
             seq=seq,
             delivery=delivery,
             deliveries=deliveries,
-            at=datetime.fromtimestamp(nanos / _NANOS, UTC),
+            # Cut to microseconds in whole numbers, as `Stored.at` is: both must tell the same time of the same message.
+            at=datetime.fromtimestamp(nanos // _NANOS, UTC) + timedelta(microseconds=nanos % _NANOS // 1_000),
             _reply=msg.reply,
             _connection=connection,
         )
@@ -122,7 +125,7 @@ class ConsumerOptions:
 class Consumer:
     """Pulls for exactly the free slots, while work goes on; again after missed heartbeats and reconnects.
 
-    `run` returns after `stop`, when the work in hand is done; cancelling `run` cancels that work.
+    `run` returns after `stop`, when the work in hand is done; cancelling `run` cancels that work and gives its messages back.
     """
 
     def __init__(self, *, connection: Connection, options: ConsumerOptions) -> None:
@@ -168,19 +171,25 @@ class Consumer:
 
             async def receive(msg: Msg) -> None:
                 self._last_sign = _now()
-                if msg.headers and "Status" in msg.headers and not msg.reply.startswith("$JS.ACK."):
-                    self._take_status(msg)
+                if not msg.reply.startswith("$JS.ACK."):
+                    if msg.headers and "Status" in msg.headers:
+                        self._take_status(msg)
                     return
                 self._asked = max(0, self._asked - 1)
                 if msg.headers and "Nats-Pin-Id" in msg.headers:
                     self._pin = msg.headers["Nats-Pin-Id"]
+                delivery = Delivery.of(msg, self._connection)
                 self._in_hand += 1
-                tasks.create_task(self._work(handler, Delivery.of(msg, self._connection)))
+                tasks.create_task(self._work(handler, delivery))
 
             subscription = await self._connection.subscribe(f"{self._inbox}.*", receive)
             forget = self._connection.on_reconnect(self._pull_afresh)
             try:
                 await self._pull_until_stopped()
+                # What the server sent before it heard of the end is work in hand too: else it would lie until its lease runs out.
+                with contextlib.suppress(NatsError, TimeoutError):
+                    async with asyncio.timeout(_LAST_WORDS_S):
+                        await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
             finally:
                 forget()
                 with contextlib.suppress(NatsError):
@@ -240,12 +249,14 @@ class Consumer:
         self._asked = max(0, self._asked - unfilled) if unfilled else 0
         if status == "423":  # the pin is somebody else's now: wait in line for it
             self._pin = None
-        elif status not in {"404", "408", "409"}:
+        elif status == "409":  # the server goes away, or too many wait for this consumer: no spinning
+            self._paused_until = max(self._paused_until, _now() + _PAUSE_S)
+        elif status not in {"404", "408"}:
             # 503: the stream or its consumer is not there yet. Whatever it is: no spinning.
             _log.log(
                 logging.DEBUG if status == "503" else logging.WARNING, "pull from %s: %s", self._options.stream, status
             )
-            self._paused_until = _now() + _PAUSE_S
+            self._paused_until = max(self._paused_until, _now() + _PAUSE_S)
         self._nudge.set()
 
     async def _work(self, handler: Handler, delivery: Delivery) -> None:
@@ -261,6 +272,10 @@ class Consumer:
                         pass
                     case _:
                         assert_never(disposition)
+        except asyncio.CancelledError:
+            with contextlib.suppress(BusError):
+                await delivery.nak(_GIVE_BACK_S)
+            raise
         except BusError as error:
             _log.warning("%s: could not be acknowledged (%s); it will come again", delivery.subject, error)
         finally:

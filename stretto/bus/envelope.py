@@ -1,5 +1,6 @@
 """Envelope: what every message says of itself, whatever its body is."""
 
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
@@ -98,6 +99,11 @@ def open_envelope(envelope: Envelope, body_type: type[Body]) -> Body:
 def describe(error: ValidationError) -> str:
     """What is wrong and where, without the values."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
-    shown = [f"{'.'.join(str(part) for part in one['loc']) or 'message'}: {one['msg']}" for one in problems[:5]]
+    shown = [f"{'.'.join(map(_place, one['loc'])) or 'message'}: {one['msg']}" for one in problems[:5]]
     more = f" (and {len(problems) - 5} more)" if len(problems) > 5 else ""
     return "; ".join(shown) + more
+
+
+def _place(part: str | int) -> str:
+    """A step on the way to a field. Keys of free maps are content too: only what looks like a name of ours is shown."""
+    return str(part) if isinstance(part, int) or re.fullmatch(r"[\w-]{1,40}", part) else "?"

@@ -54,8 +54,8 @@ class Announcer:
         roll_call = await self._connection.subscribe(self._subjects.roll_call(), on_roll_call)
         try:
             while True:
+                self._asked.clear()  # before the beat: who asks while it is under way may not hear it
                 await self._beat(self._card())
-                self._asked.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(BEAT_S):
                         await self._asked.wait()

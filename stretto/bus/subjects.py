@@ -11,6 +11,9 @@ __all__ = ["RunKey", "RunSubject", "Subjects", "TaskKey", "Token", "check_token"
 
 TOKEN_PATTERN = r"^[a-z0-9_-]{1,64}$"  # noqa: S105 (a subject token, not a secret)
 _TOKEN = re.compile(r"[a-z0-9_-]{1,64}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+"""As we write them: another way to write the same number would be another subject."""
+_DEAD_TOKENS = 12
 
 Token = Annotated[str, StringConstraints(pattern=TOKEN_PATTERN)]
 RunKind = Literal["request", "decision", "result", "command", "schedule", "timer", "answer"]
@@ -36,6 +39,8 @@ class RunKey:
     run: str
 
     def __post_init__(self) -> None:
+        if self.shard < 0:
+            raise ValueError(f"shard {self.shard} is not allowed: shards count from 0")
         check_token(self.tenant, "tenant")
         check_token(self.run, "run")
 
@@ -143,12 +148,14 @@ class Subjects:
         if len(parts) < 4:
             raise ValueError("subject is too short for a run's")
         shard, tenant, run, kind, *tail = parts
-        if not shard.isdecimal():
+        if not _NUMBER.fullmatch(shard):
             raise ValueError("shard is not a number")
         if _TAILS.get(kind) != len(tail):
             raise ValueError("unknown kind, or a wrong number of tokens behind it")
         for token in tail:
             check_token(token)
+        if kind == "result" and not _NUMBER.fullmatch(tail[-1]):
+            raise ValueError("attempt is not a number")
         return RunSubject(RunKey(int(shard), tenant, run), kind, tuple(tail))  # type: ignore[arg-type]  # checked by _TAILS
 
     # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}
@@ -189,8 +196,12 @@ class Subjects:
         return f"{self.prefix}.rollcall"
 
     def dead(self, source: str) -> str:
-        """Where a message that came on `source` goes when nobody can process it."""
-        return f"{self.prefix}.dead.{source.removeprefix(f'{self.prefix}.')}"
+        """Where a message that came on `source` goes when nobody can process it.
+
+        A hostile `source` may hold what cannot be published on (wildcards, blanks, four thousand characters): that is replaced or cut.
+        """
+        tokens = source.removeprefix(f"{self.prefix}.").split(".")[:_DEAD_TOKENS]
+        return f"{self.prefix}.dead.{'.'.join(re.sub('[^a-zA-Z0-9_-]', '_', token)[:64] or '_' for token in tokens)}"
 
     # Stream names
 

@@ -1,7 +1,7 @@
 """Timers: the server's own scheduler writes into a run's log when a time has come (ADR-51)."""
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope
@@ -22,8 +22,10 @@ class Timers:
 
     async def arm(self, key: RunKey, name: str, at: datetime, envelope: Envelope) -> None:
         """Have `envelope` appear as the run's timer `name` at `at`, by the server's clock. Set once: a second call changes nothing."""
+        # Up to the next whole millisecond: a timer that fires before its time would find that nothing is due yet.
+        whole = (at.astimezone(UTC) + timedelta(microseconds=999)).isoformat(timespec="milliseconds")
         headers = {
-            "Nats-Schedule": f"@at {at.astimezone(UTC).isoformat(timespec='milliseconds').replace('+00:00', 'Z')}",
+            "Nats-Schedule": f"@at {whole.replace('+00:00', 'Z')}",
             "Nats-Schedule-Target": self._subjects.timer(key, name),
         }
         with contextlib.suppress(Conflict):
