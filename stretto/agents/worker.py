@@ -8,7 +8,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from stretto import __version__
 from stretto.agents.agent import Agent
@@ -38,6 +39,7 @@ __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
 _WRITE_AGAIN_S = (0.25, 1.0, 2.0, 5.0, 10.0)
+_OUTPUT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue], config=ConfigDict(allow_inf_nan=False))
 
 
 class Worker:
@@ -61,6 +63,7 @@ class Worker:
         self._agent = agent
         self._connection = connection
         self._subjects = deployment.subjects
+        self._shards = deployment.shards
         self._wire = wire
         self._model = model
         self._memory_of = memory_of
@@ -111,7 +114,7 @@ class Worker:
             _log.warning("%s: dead letter: %s", delivery.subject, error)
             return await self._dead.bury(delivery, str(error))
         # A redelivery may be of a task that is done: acknowledgements are not durable, results are.
-        if await self._log.has_result(key):
+        if await self._log.holds(key.run, self._subjects.result(key), TaskResult):
             return Ack()
         result = await self._attempt(key, task, envelope)
         return await self._write(key, result, envelope)
@@ -120,6 +123,8 @@ class Worker:
         key = TaskKey(RunKey(task.shard, envelope.tenant, envelope.run), task.role, task.task, task.attempt)
         if delivery.subject != self._subjects.task(key):
             raise DecodeError("the task says another tenant, run, role, task or attempt than its subject")
+        if task.shard >= self._shards:
+            raise DecodeError(f"the task's run is in shard {task.shard} of {self._shards}")
         return key
 
     async def _attempt(self, key: TaskKey, task: RunTask, envelope: Envelope) -> TaskResult:
@@ -129,7 +134,7 @@ class Worker:
         output: dict[str, Any] | None = None
         failure: TaskFailure | None = None
         try:
-            output = (await self._call(key, task, model)).model_dump(mode="json")
+            output = await self._call(key, task, model)
         except (AgentError, TimeoutError, CannotDo, MemoryRefused, RetryLater) as error:
             failure = _failure(error)
         except Exception as error:  # noqa: BLE001 (the edge of a handler: whatever it raises is this attempt's outcome)
@@ -147,7 +152,7 @@ class Worker:
             seconds=time.monotonic() - began,
         )
 
-    async def _call(self, key: TaskKey, task: RunTask, model: MeteredModel) -> BaseModel:
+    async def _call(self, key: TaskKey, task: RunTask, model: MeteredModel) -> dict[str, Any]:
         try:
             given = self._agent.input_type.model_validate(task.input)
         except ValidationError as error:
@@ -165,13 +170,18 @@ class Worker:
         if not isinstance(output, expected):
             name = type(self._agent).__name__
             raise TaskPermanent(f"{name}.handle returned {type(output).__name__}, not {expected.__name__}")
-        return output
+        try:
+            return _OUTPUT.validate_python(output.model_dump(mode="json"))
+        except (ValidationError, PydanticSerializationError) as error:
+            why = describe(error) if isinstance(error, ValidationError) else "it holds what JSON cannot say"
+            raise TaskPermanent(f"{type(self._agent).__name__}.handle returned what cannot travel: {why}") from error
 
     async def _write(self, key: TaskKey, result: TaskResult, cause: Envelope) -> Disposition:
         """Write the result once. While the bus is away the lease is kept and the result is not lost: it is tried again."""
         for pause_s in (*_WRITE_AGAIN_S, None):
             try:
-                await self._log.write_once(key.run, self._subjects.result(key), self._wrap(key, result, cause))
+                envelope = self._wrap(key, result, cause)
+                await self._log.write_once(key.run, self._subjects.result(key), result, envelope)
             except TooLarge as error:
                 result = result.model_copy(update={"output": None, "failure": _failure(error)})
             except RetryLater as error:

@@ -1,14 +1,15 @@
 """Client: the requester's side. It writes requests and commands into runs, waits for their answer, and watches what happens."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 
+from nats.aio.msg import Msg
+
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.codec import encode_body
-from stretto.bus.connection import Connection
+from stretto.bus.connection import Connection, Stored
 from stretto.bus.envelope import Envelope, new_id
 from stretto.bus.errors import Conflict, DecodeError, RunExists, TimedOut
 from stretto.bus.message import Message
@@ -66,10 +67,11 @@ class Client:
         """Start a run; return its id. Submitting the same request under the same run id again is the same run.
 
         Raises:
+            ValueError: the tenant, the principal or the run id has characters that are not allowed.
             RunExists: the run id belongs to another request.
             TooLarge, Busy, TimedOut, StreamMissing: see `stretto.bus.errors`. After TimedOut, submit again with the same run id.
         """
-        run = run or new_id()
+        run = new_id() if run is None else run
         key = self.key(run)
         envelope = Envelope.of(request, tenant=self._tenant, run=run, sender=self._principal)
         subject = self._subjects.request(key, self._principal)
@@ -86,7 +88,7 @@ class Client:
         """Say something about a run that is under way."""
         key, command_id = self.key(run), new_id()
         envelope = Envelope.of(command, tenant=self._tenant, run=run, sender=self._principal, message_id=command_id)
-        await self._log.write_once(key, self._subjects.command(key, self._principal, command_id), envelope)
+        await self._log.append(key, self._subjects.command(key, self._principal, command_id), envelope, after=0)
 
     async def exists(self, run: str) -> bool:
         """Whether anything is known of this run."""
@@ -105,13 +107,10 @@ class Client:
                 self._connection.listen(f"{self._subjects.log(key)}.answer", limit=4) as incoming,
             ):
                 while True:
-                    there = await self._log.last(key, self._subjects.answer(key))
-                    if there is not None:
-                        return await self._wire.unpack(there.data, there.headers)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_LOOK_AGAIN_S):
-                            msg = await incoming.get()
-                            return await self._wire.unpack(msg.data, msg.headers)
+                    there = await self._log.last(key, self._subjects.answer(key)) or await _next(incoming)
+                    answer = await self._read(there) if there else None
+                    if answer is not None:
+                        return answer
         except TimeoutError as error:
             raise TimedOut(f"run {run} has no answer after {timeout_s:g} s; it goes on") from error
 
@@ -131,13 +130,19 @@ class Client:
                     yield fact
                     if fact.subject.kind == "answer":
                         return
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN_S):
-                        msg = await incoming.get()
-                        while not msg.subject.startswith(log):
-                            with contextlib.suppress(DecodeError):  # junk on a progress subject is nobody's loss
-                                yield LiveMessage(await self._wire.unpack(msg.data, msg.headers))
-                            msg = await incoming.get()
+                # Nothing is yielded inside a timeout: it would go off in whatever the caller does between two events.
+                msg = await _next(incoming)
+                while msg is not None and not msg.subject.startswith(log):
+                    live = await self._read(msg)
+                    if live is not None:
+                        yield LiveMessage(live)
+                    msg = await _next(incoming)
+
+    async def _read(self, msg: Msg | Stored) -> Envelope | None:
+        try:
+            return await self._wire.unpack(msg.data, msg.headers)
+        except DecodeError:  # junk counts for nothing
+            return None
 
     async def _facts(self, key: RunKey, from_seq: int) -> list[RunMessage]:
         facts: list[RunMessage] = []
@@ -154,5 +159,17 @@ class Client:
         there = await self._log.last(key, subject)
         if there is None:
             return False
-        found = await self._wire.unpack(there.data, there.headers, defaults=stand_ins(there, key))
+        try:
+            found = await self._wire.unpack(there.data, there.headers, defaults=stand_ins(there, key))
+        except DecodeError:
+            return False
         return encode_body(found.body) == encode_body(envelope.body)
+
+
+async def _next(incoming: asyncio.Queue[Msg]) -> Msg | None:
+    """The next message, or None when it is time to look at the log itself."""
+    try:
+        async with asyncio.timeout(_LOOK_AGAIN_S):
+            return await incoming.get()
+    except TimeoutError:
+        return None

@@ -1,9 +1,10 @@
 """Run log: what is known of a run is what is stored below its subject, in the order in which it happened."""
 
 from stretto.bus.connection import Connection, Stored
-from stretto.bus.envelope import Envelope
-from stretto.bus.errors import Conflict
-from stretto.bus.subjects import RunKey, Subjects, TaskKey
+from stretto.bus.envelope import Envelope, open_envelope
+from stretto.bus.errors import Conflict, DecodeError
+from stretto.bus.message import Message
+from stretto.bus.subjects import RunKey, Subjects
 from stretto.bus.wire import Wire
 
 __all__ = ["RunLog"]
@@ -31,13 +32,27 @@ class RunLog:
                 raise
             return mine
 
-    async def write_once(self, key: RunKey, subject: str, envelope: Envelope) -> bool:
-        """Write the one message that `subject` may ever hold. True if the one there is this one, False if another was first."""
-        try:
-            await self.append(key, subject, envelope, after=0)
-        except Conflict:
-            return False
-        return True
+    async def write_once(self, key: RunKey, subject: str, message: Message, envelope: Envelope) -> bool:
+        """Write the one message that counts on `subject`. True if it is this one, False if another was first.
+
+        `envelope` holds `message`. What is no message of its type does not count: junk cannot stand in the way.
+        """
+        after = 0
+        while True:
+            try:
+                await self.append(key, subject, envelope, after=after)
+            except Conflict:
+                there = await self.last(key, subject)
+                if there is None or await self._reads_as(type(message), there, key):
+                    return False
+                after = there.seq
+            else:
+                return True
+
+    async def holds(self, key: RunKey, subject: str, body_type: type[Message]) -> bool:
+        """Whether `subject` has a message of this type."""
+        there = await self.last(key, subject)
+        return there is not None and await self._reads_as(body_type, there, key)
 
     async def fold(self, key: RunKey, *, from_seq: int = 1) -> list[Stored]:
         """Everything below the run from `from_seq` on (the request's sequence, where known: that makes it cheap)."""
@@ -49,15 +64,23 @@ class RunLog:
         """The last message on one subject below the run."""
         return await self._connection.last(self._subjects.runs_stream(key.shard), subject)
 
-    async def has_result(self, key: TaskKey) -> bool:
-        """Whether this attempt has its result."""
-        return await self.last(key.run, self._subjects.result(key)) is not None
+    async def _reads_as(self, body_type: type[Message], stored: Stored, key: RunKey) -> bool:
+        try:
+            open_envelope(
+                await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key)), body_type
+            )
+        except DecodeError:
+            return False
+        return True
 
     async def _written_by(self, key: RunKey, subject: str, envelope: Envelope) -> int | None:
         there = await self.last(key, subject)
         if there is None:
             return None
-        found = await self._wire.unpack(there.data, there.headers, defaults=stand_ins(there, key))
+        try:
+            found = await self._wire.unpack(there.data, there.headers, defaults=stand_ins(there, key))
+        except DecodeError:
+            return None  # junk was first
         return there.seq if found.id == envelope.id else None
 
 

@@ -41,6 +41,7 @@ class Deployment:
         replicas: copies of each stream in a cluster.
         task_lease_s: an agent that stops renewing loses its task after this.
         run_lease_s: a supervisor that stops renewing loses its open runs after this.
+        pinned: each shard goes to one supervisor at a time. Off, any of them gets any message: as right, but slower.
         pin_s: a supervisor that stops pulling loses its shards after this.
         max_deliver: deliveries of one task before it is given up.
         queue_limit: tasks waiting per role before publishers are told to come back.
@@ -52,6 +53,7 @@ class Deployment:
     retention_days: int = 90
     task_lease_s: float = 30.0
     run_lease_s: float = 15.0
+    pinned: bool = True
     pin_s: float = 3.0
     max_deliver: int = 5
     queue_limit: int = 100_000
@@ -108,13 +110,19 @@ def _runs(deployment: Deployment, shard: int) -> StreamSpec:
                     # Open runs hold their request unacknowledged: a consumer that is full of them would keep back the
                     # results that end them. So the limit of open runs is the supervisor's, by nak.
                     "max_ack_pending": -1,
-                    "priority_policy": "pinned_client",
-                    "priority_groups": [SUPERVISORS],
-                    "priority_timeout": int(deployment.pin_s * _NANOS),
+                    **(_pin(deployment) if deployment.pinned else {}),
                 },
             ),
         ),
     )
+
+
+def _pin(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "priority_policy": "pinned_client",
+        "priority_groups": [SUPERVISORS],
+        "priority_timeout": int(deployment.pin_s * _NANOS),
+    }
 
 
 def task_stream(deployment: Deployment, role: str) -> StreamSpec:

@@ -132,8 +132,9 @@ class Supervisor:
         supervisors = len(self._registry.alive(SUPERVISOR_ROLE))
         ours = [shard for shard in self._shards if shard.is_ours]
         share = math.ceil(len(self._shards) / max(1, supervisors))
-        for shard in ours[share:]:
-            await shard.hand_over()
+        if self._deployment.pinned:
+            for shard in ours[share:]:
+                await shard.hand_over()
 
     async def _resume(self) -> None:
         """After a reconnect to another server process, have everything that is due queued again."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 from stretto.bus.connection import Connection
 from stretto.bus.consume import Ack, Consumer, ConsumerOptions, Delivery, Disposition, Hold, Nak
@@ -57,6 +58,8 @@ class Shard:
         instance: str,
     ) -> None:
         self._deployment = deployment
+        # Runs that are over before their first renewal never pay for a timer.
+        self._renew_every = timedelta(seconds=deployment.run_lease_s / 3)
         self._subjects = deployment.subjects
         self._registry = registry
         self._chooser = chooser
@@ -73,7 +76,7 @@ class Shard:
                 stream=self._subjects.runs_stream(number),
                 consumer=SUPERVISORS,
                 slots=_SLOTS,
-                group=SUPERVISORS,
+                group=SUPERVISORS if deployment.pinned else None,
                 # The pin is kept by pulling: a pull must end before the pin does.
                 expires_s=deployment.pin_s * 2 / 3,
                 heartbeat_s=deployment.pin_s / 3,
@@ -83,7 +86,7 @@ class Shard:
     @property
     def is_ours(self) -> bool:
         """Whether the server delivers this shard to this process, as far as is known here."""
-        return self._consumer.pinned
+        return self._consumer.pinned or not self._deployment.pinned
 
     @property
     def open_runs(self) -> int:
@@ -144,9 +147,10 @@ class Shard:
         try:
             fact = await self._reader.fact(delivery)
         except DecodeError as error:
+            buried = await self._bury(delivery, str(error))
             if place.kind == "request":
-                await self._reject(run, delivery, str(error))
-            return await self._bury(delivery, str(error))
+                await self._reject(run, str(error))
+            return buried
         state = run.state
         if state is None and place.kind == "request" and delivery.deliveries == 1:
             state = RunState()  # most likely new; if it is not, the commit is refused and the log is folded
@@ -181,6 +185,9 @@ class Shard:
             else:
                 await self._dispatcher.publish(run, state, orders)
                 await self._dispatcher.await_roles(run, orders.waiting)
+                for timer in orders.timers:
+                    if timer.at < run.now + 2 * self._renew_every:
+                        await self._dispatcher.arm(run, timer)
                 return state
 
     async def _commit(self, run: OpenRun, state: RunState, events: Sequence[Event]) -> RunState:
@@ -194,7 +201,7 @@ class Shard:
         return evolve(state, Decided(seq, run.now, decision))
 
     async def _answer(self, run: OpenRun, state: RunState, answer: Answer) -> RunState:
-        if not await self._log.write_once(run.key, self._subjects.answer(run.key), self._wrap(run, answer)):
+        if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run, answer)):
             return await self._fold(run)
         assert run.now is not None  # noqa: S101 (set before anything is decided)
         return evolve(state, Answered(state.last_seq + 1, run.now, answer))
@@ -214,8 +221,8 @@ class Shard:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(self._deployment.run_lease_s / 3)
-            if not self._consumer.pinned:
+            await asyncio.sleep(self._renew_every.total_seconds())
+            if not self.is_ours:
                 await self._give_back()
             for run in self._runs:
                 with contextlib.suppress(BusError):  # away for now: the lease holds or another supervisor has it
@@ -257,12 +264,12 @@ class Shard:
         _log.warning("%s: dead letter: %s", delivery.subject, reason)
         return await self._dead.bury(delivery, reason)
 
-    async def _reject(self, run: OpenRun, delivery: Delivery, reason: str) -> None:
+    async def _reject(self, run: OpenRun, reason: str) -> None:
         """Tell whoever sent a request that cannot be read; unless the run has one that can."""
         state = await self._reader.fold(await self._log.fold(run.key))
         if state.request is None and not state.is_over:
             answer = Answer(state="rejected", reason=f"the request cannot be read: {reason}")
-            await self._log.write_once(run.key, self._subjects.answer(run.key), self._wrap(run, answer))
+            await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run, answer))
         run.state = None
 
     def _wrap(self, run: OpenRun, message: Message) -> Envelope:

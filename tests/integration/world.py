@@ -1,0 +1,171 @@
+"""World: supervisors, agents and a requester in one process, on a real server, for tests of how they work together."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from stretto.agents.agent import Agent
+from stretto.agents.context import TaskContext
+from stretto.agents.worker import Worker
+from stretto.bus.artifacts import Artifacts
+from stretto.bus.client import Client
+from stretto.bus.connection import Connection, ConnectionOptions
+from stretto.bus.envelope import open_envelope
+from stretto.bus.streams import Deployment
+from stretto.bus.wire import Wire
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.request import Request
+from stretto.shared.memory.client import MemoryClient
+from stretto.shared.models.errors import CannotDo
+from stretto.shared.models.protocol import Document, Model, Output, Reply
+from stretto.supervisor.choose import Chooser
+from stretto.supervisor.decide import Limits
+from stretto.supervisor.loop import Supervisor
+from stretto.supervisor.playbooks import Playbooks
+from stretto.supervisor.router import Router
+
+__all__ = ["Given", "Made", "World", "agent_of", "open_world"]
+
+
+class Given(BaseModel):
+    """Input of the test's agents: whatever the playbook hands over."""
+
+    model_config = {"extra": "allow"}
+
+    request: str = ""
+
+
+class Made(BaseModel):
+    """Output of the test's agents; extra fields make it a review, an escalation, and so on."""
+
+    model_config = {"extra": "allow"}
+
+    text: str = ""
+
+
+class NoModel:
+    """For agents that do not think."""
+
+    name = "none"
+
+    async def generate(
+        self, output_type: type[Output], *, instructions: str, question: str = "", documents: Sequence[Document] = ()
+    ) -> Reply[Output]:
+        raise CannotDo(f"nobody gave this agent a model for {output_type.__name__}")
+
+
+Handler = Callable[[Given, TaskContext], Awaitable[BaseModel]]
+
+
+def agent_of(role: str, handler: Handler, output: type[BaseModel] = Made) -> Agent[Any, Any]:
+    """An agent that does what `handler` does."""
+
+    class TestAgent(Agent[Given, Made]):
+        description = "for tests"
+        slots = 32
+
+        async def handle(self, task: Given, ctx: TaskContext) -> Made:
+            return await handler(task, ctx)  # type: ignore[return-value]  # `output` is what the worker checks
+
+    TestAgent.role = role
+    TestAgent.output_type = output  # type: ignore[assignment]
+    return TestAgent()
+
+
+@dataclass
+class World:
+    """One deployment.
+
+    Attributes:
+        client: speaks for tenant `default`, principal `local`.
+    """
+
+    url: str
+    deployment: Deployment
+    folder: Path
+    limits: Limits
+    client: Client
+    connection: Connection
+    group: asyncio.TaskGroup
+    closing: contextlib.AsyncExitStack
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def connect(self, name: str) -> Connection:
+        return await self.closing.enter_async_context(await Connection.open(ConnectionOptions(self.url, name=name)))
+
+    async def supervise(self, instance: str) -> asyncio.Task[None]:
+        """A supervisor on a connection of its own; cancel the task to have it die without a word."""
+        connection = await self.connect(instance)
+        artifacts = Artifacts(connection=connection, subjects=self.deployment.subjects)
+        playbooks = Playbooks.load([self.folder])
+        supervisor = Supervisor(
+            connection=connection,
+            deployment=self.deployment,
+            wire=Wire(artifacts=artifacts),
+            artifacts=artifacts,
+            chooser=Chooser(playbooks=playbooks, router=Router(playbooks=playbooks)),
+            limits=self.limits,
+            instance=instance,
+        )
+        return self._start(supervisor.run())
+
+    async def serve(self, agent: Agent[Any, Any], instance: str, model: Model | None = None) -> asyncio.Task[None]:
+        """An agent on a connection of its own."""
+        connection = await self.connect(instance)
+        subjects = self.deployment.subjects
+        wire = Wire(artifacts=Artifacts(connection=connection, subjects=subjects))
+        worker = Worker(
+            agent=agent,
+            connection=connection,
+            deployment=self.deployment,
+            wire=wire,
+            model=model or NoModel(),
+            memory_of=lambda tenant: MemoryClient(
+                connection=connection, subjects=subjects, wire=wire, tenant=tenant, sender=instance
+            ),
+            instance=instance,
+        )
+        return self._start(worker.run())
+
+    async def ask(self, text: str = "why?", *, run: str | None = None, **fields: Any) -> Answer:
+        """Submit a request and wait for the answer."""
+        run = await self.client.submit(Request(text=text, **fields), run=run)
+        return await self.answer(run)
+
+    async def answer(self, run: str, *, timeout_s: float = 30.0) -> Answer:
+        return open_envelope(await self.client.result(run, timeout_s=timeout_s), Answer)
+
+    def playbook(self, name: str, text: str) -> None:
+        """Add a playbook; supervisors that start from now on know it."""
+        (self.folder / f"{name}.yaml").write_text(f"name: {name}\ndescription: for tests\n{text}")
+
+    def _start(self, work: Any) -> asyncio.Task[None]:
+        task = self.group.create_task(work)
+        self.tasks.append(task)
+        return task
+
+
+@contextlib.asynccontextmanager
+async def open_world(
+    url: str, deployment: Deployment, folder: Path, *, limits: Limits | None = None
+) -> AsyncGenerator[World]:
+    """A world; everything in it ends with the block."""
+    async with contextlib.AsyncExitStack() as closing, asyncio.TaskGroup() as group:
+        connection = await closing.enter_async_context(await Connection.open(ConnectionOptions(url, name="requester")))
+        client = Client(connection=connection, deployment=deployment)
+        world = World(url, deployment, folder, limits or Limits(), client, connection, group, closing)
+        try:
+            yield world
+        finally:
+            await _cancel(world.tasks)
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
