@@ -1,0 +1,83 @@
+"""OfflineModel: deterministic extraction behind the model protocol: no key, no network, no language model.
+
+It answers from the documents it is given, in their own sentences. It does not read `instructions`: it cannot follow any.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+from stretto.shared.contracts.draft import Draft
+from stretto.shared.contracts.escalation import Escalation
+from stretto.shared.contracts.findings import Quotes
+from stretto.shared.contracts.proposal import PlanProposal
+from stretto.shared.contracts.review import Review
+from stretto.shared.contracts.usage import Usage
+from stretto.shared.memory.errors import MemoryFailed
+from stretto.shared.models.errors import BadReply, ModelUnavailable
+from stretto.shared.models.offline_draft import write_draft
+from stretto.shared.models.offline_escalation import sum_up
+from stretto.shared.models.offline_fields import fill_fields
+from stretto.shared.models.offline_plan import propose_plan
+from stretto.shared.models.offline_quotes import pick_quotes
+from stretto.shared.models.offline_review import judge_draft
+from stretto.shared.models.protocol import Document, Output, Reply
+from stretto.shared.models.relevance import Embed
+
+__all__ = ["OfflineModel"]
+
+
+class OfflineModel:
+    """Extracts; never writes a sentence about the subject that is not in the documents.
+
+    Args:
+        embed: unit vectors of texts, for comparing by meaning as well as by words: the memory service's `embed`.
+    """
+
+    def __init__(self, *, embed: Embed | None = None) -> None:
+        self._embed = embed
+
+    @property
+    def name(self) -> str:
+        return "offline"
+
+    async def generate(
+        self,
+        output_type: type[Output],
+        *,
+        instructions: str,
+        question: str = "",
+        documents: Sequence[Document] = (),
+    ) -> Reply[Output]:
+        """As `Model.generate`. The same call gives the same reply, as long as `embed` does.
+
+        Raises:
+            ModelUnavailable: `embed` does not answer now.
+            CannotDo: there is no way to extract an `output_type`, or nothing to extract it from.
+            BadReply: what was extracted breaks a rule of `output_type`.
+        """
+        try:
+            output, confidence = await self._extract(output_type, question, documents)
+        except MemoryFailed as error:
+            raise ModelUnavailable(f"offline cannot compare by meaning: {error}") from error
+        if not isinstance(output, output_type):
+            raise BadReply(f"offline made a {type(output).__name__} where {output_type.__name__} was asked for")
+        return Reply(output=output, model=self.name, usage=Usage(model_calls=1), confidence=confidence)
+
+    async def _extract(
+        self, output_type: type[BaseModel], question: str, documents: Sequence[Document]
+    ) -> tuple[BaseModel, float | None]:
+        if output_type is Quotes:
+            quotes = await pick_quotes(question, documents, embed=self._embed)
+            return quotes, max((one.confidence for one in quotes.quotes), default=0.0)
+        if output_type is Draft:
+            draft = await write_draft(question, documents, embed=self._embed)
+            return draft, draft.confidence
+        if output_type is Review:
+            review = await judge_draft(question, documents, embed=self._embed)
+            return review, review.confidence
+        if output_type is Escalation:
+            return sum_up(question, documents), None
+        if output_type is PlanProposal:
+            return propose_plan(documents), None
+        return await fill_fields(output_type, question, documents, embed=self._embed)
