@@ -1,0 +1,166 @@
+"""ScriptedModel: replies from a script, line by line, and a script that must be used up. For tests."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import yaml
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+
+from stretto.bus.message import Value
+from stretto.shared.contracts.usage import Usage
+from stretto.shared.models.errors import BadReply, CannotDo, ModelUnavailable, ScriptMismatch
+from stretto.shared.models.protocol import Document, Output, Reply
+
+__all__ = ["ScriptLine", "ScriptedModel"]
+
+Answerer = Callable[[str, Sequence[Document]], BaseModel]
+"""Makes a reply from the question and the documents."""
+
+_RAISABLE: dict[str, type[Exception]] = {
+    "ModelUnavailable": ModelUnavailable,
+    "BadReply": BadReply,
+    "CannotDo": CannotDo,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptLine:
+    """One expected call and what it gets.
+
+    Attributes:
+        expects: the output type that must be asked for, or its name.
+        reply: the output, or its fields as data, or an exception to raise, or what makes the output from question and documents.
+        asks: text that must stand in the question.
+        reads: texts that must each stand in a document.
+        usage: what the call costs.
+    """
+
+    expects: type[BaseModel] | str
+    reply: BaseModel | dict[str, JsonValue] | Exception | Answerer
+    asks: str = ""
+    reads: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=lambda: Usage(model_calls=1))
+    confidence: float | None = None
+
+    @property
+    def type_name(self) -> str:
+        return self.expects if isinstance(self.expects, str) else self.expects.__name__
+
+
+class ScriptedModel:
+    """Takes the lines in their order, whoever calls; several agents of one process may share it.
+
+    As a context manager it fails at the end when lines are left, unless an error is already under way.
+    """
+
+    def __init__(self, lines: Iterable[ScriptLine], *, name: str = "scripted") -> None:
+        self._lines = tuple(lines)
+        self._used = 0
+        self._name = name
+
+    @classmethod
+    def from_file(cls, path: Path) -> "ScriptedModel":
+        """Read a script from YAML or JSON: a list of objects with `expects`, and `reply` (fields) or `error` (a model error's name).
+
+        Raises:
+            ScriptMismatch: the file cannot be read or is no script; the text says where.
+        """
+        try:
+            written = _SCRIPT.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ScriptMismatch(f"the script {path} cannot be read: {error}") from error
+        except ValidationError as error:
+            where = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise ScriptMismatch(f"{path} is no script: {where}") from error
+        return cls([one.line(path) for one in written], name=f"scripted:{path.name}")
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def left(self) -> tuple[ScriptLine, ...]:
+        """The lines not yet used."""
+        return self._lines[self._used :]
+
+    def assert_used_up(self) -> None:
+        """Raises AssertionError when lines are left."""
+        if self.left:
+            names = ", ".join(line.type_name for line in self.left)
+            raise AssertionError(f"{len(self.left)} of {len(self._lines)} script lines were not used: {names}")
+
+    def __enter__(self) -> "ScriptedModel":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.assert_used_up()
+
+    async def generate(
+        self,
+        output_type: type[Output],
+        *,
+        instructions: str,
+        question: str = "",
+        documents: Sequence[Document] = (),
+    ) -> Reply[Output]:
+        """As `Model.generate`.
+
+        Raises:
+            ScriptMismatch: another call was expected, or none; the line is then not used.
+        """
+        position = self._used + 1
+        if not self.left:
+            raise ScriptMismatch(
+                f"call {position} asks for {output_type.__name__}, but the script has {len(self._lines)} lines"
+            )
+        line = self.left[0]
+        _check(line, position, output_type, question, documents)
+        self._used += 1
+        if isinstance(line.reply, Exception):
+            raise line.reply
+        output = line.reply(question, documents) if callable(line.reply) else line.reply
+        try:
+            valid = output_type.model_validate(output)
+        except ValidationError as error:
+            raise ScriptMismatch(f"the reply of line {position} is no {output_type.__name__}: {error}") from error
+        return Reply(output=valid, model=self.name, usage=line.usage, confidence=line.confidence)
+
+
+class _WrittenLine(Value):
+    expects: str
+    reply: dict[str, JsonValue] | None = None
+    error: str | None = None
+    asks: str = ""
+    reads: tuple[str, ...] = ()
+    usage: Usage = Usage(model_calls=1)
+    confidence: float | None = None
+
+    def line(self, path: Path) -> ScriptLine:
+        reply: dict[str, JsonValue] | Exception
+        if self.error is not None:
+            if self.error not in _RAISABLE:
+                raise ScriptMismatch(f"{path}: error {self.error!r} is unknown: use {', '.join(_RAISABLE)}")
+            reply = _RAISABLE[self.error](f"the script {path.name} says so")
+        else:
+            reply = self.reply or {}
+        return ScriptLine(self.expects, reply, self.asks, self.reads, self.usage, self.confidence)
+
+
+_SCRIPT = TypeAdapter(list[_WrittenLine])
+
+
+def _check(
+    line: ScriptLine, position: int, output_type: type[BaseModel], question: str, documents: Sequence[Document]
+) -> None:
+    if line.type_name != output_type.__name__:
+        raise ScriptMismatch(f"line {position} expects {line.type_name}, but {output_type.__name__} was asked for")
+    if line.asks not in question:
+        raise ScriptMismatch(f"line {position} expects {line.asks!r} in the question, which is {question[:200]!r}")
+    for text in line.reads:
+        if not any(text in one.text for one in documents):
+            raise ScriptMismatch(f"line {position} expects {text!r} in one of the {len(documents)} documents")
