@@ -93,6 +93,11 @@ class Supervisor:
         finally:
             forget()
 
+    @property
+    def shards_held(self) -> int:
+        """How many shards the server delivers to this process, as far as is known here."""
+        return sum(shard.is_ours for shard in self._shards)
+
     def stop(self) -> None:
         """Take in no more."""
         for shard in self._shards:

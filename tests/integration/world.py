@@ -65,16 +65,17 @@ Handler = Callable[[Given, TaskContext], Awaitable[BaseModel]]
 def agent_of(role: str, handler: Handler, output: type[BaseModel] = Made) -> Agent[Any, Any]:
     """An agent that does what `handler` does."""
 
-    class TestAgent(Agent[Given, Made]):
+    class TestAgent(Agent[Given, BaseModel]):
         description = "for tests"
         slots = 32
 
-        async def handle(self, task: Given, ctx: TaskContext) -> Made:
-            return await handler(task, ctx)  # type: ignore[return-value]  # `output` is what the worker checks
+        async def handle(self, task: Given, ctx: TaskContext) -> BaseModel:
+            return await handler(task, ctx)
 
     TestAgent.role = role
-    TestAgent.output_type = output  # type: ignore[assignment]
-    return TestAgent()
+    agent = TestAgent()
+    agent.output_type = output
+    return agent
 
 
 @dataclass
@@ -94,6 +95,7 @@ class World:
     group: asyncio.TaskGroup
     closing: contextlib.AsyncExitStack
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    supervisors: dict[str, Supervisor] = field(default_factory=dict)
 
     async def connect(self, name: str) -> Connection:
         return await self.closing.enter_async_context(await Connection.open(ConnectionOptions(self.url, name=name)))
@@ -112,6 +114,7 @@ class World:
             limits=self.limits,
             instance=instance,
         )
+        self.supervisors[instance] = supervisor
         return self._start(supervisor.run())
 
     async def serve(self, agent: Agent[Any, Any], instance: str, model: Model | None = None) -> asyncio.Task[None]:
