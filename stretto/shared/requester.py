@@ -1,0 +1,107 @@
+"""Requester: the Python client. It asks, waits, watches and cancels, in typed messages."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from stretto.bus.client import Client, RunMessage
+from stretto.bus.connection import Connection
+from stretto.bus.envelope import Envelope, open_envelope
+from stretto.bus.errors import DecodeError
+from stretto.bus.message import Message
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.command import Command
+from stretto.shared.contracts.decision import Decision
+from stretto.shared.contracts.progress import Progress
+from stretto.shared.contracts.request import Request
+from stretto.shared.contracts.task import TaskResult
+from stretto.shared.contracts.timer import TimerFired
+from stretto.shared.settings import Settings
+
+__all__ = ["Event", "Requester", "connect"]
+
+_MESSAGES: Final[Mapping[str, type[Message]]] = {
+    one.TYPE: one for one in (Request, Decision, TaskResult, Command, TimerFired, Answer, Progress)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run.
+
+    Attributes:
+        message: a `Request`, `Decision`, `TaskResult`, `Command`, `TimerFired` or `Answer` that was stored, or live `Progress`.
+        sender: who wrote it.
+        at: the server's time of storing it; for progress the sender's.
+    """
+
+    message: Message
+    sender: str
+    at: datetime
+
+
+class Requester:
+    """Speaks for one principal of one tenant."""
+
+    def __init__(self, *, client: Client) -> None:
+        self._client = client
+
+    async def ask(self, request: Request | str, *, run: str | None = None, timeout_s: float | None = None) -> Answer:
+        """Submit a request and wait for its answer: `submit` and `result` in one."""
+        return await self.result(await self.submit(request, run=run), timeout_s=timeout_s)
+
+    async def submit(self, request: Request | str, *, run: str | None = None) -> str:
+        """Start a run; return its id. The same request under the same run id is the same run.
+
+        Raises:
+            RunExists: the run id belongs to another request.
+            Busy, TimedOut, StreamMissing, TooLarge: see `stretto.bus.errors`. After TimedOut, submit again with the same run id.
+        """
+        whole = Request(text=request) if isinstance(request, str) else request
+        return await self._client.submit(whole, run=run)
+
+    async def result(self, run: str, *, timeout_s: float | None = None) -> Answer:
+        """Wait for the answer, whatever its state.
+
+        Raises:
+            TimedOut: there is none within `timeout_s`; the run goes on.
+        """
+        return open_envelope(await self._client.result(run, timeout_s=timeout_s), Answer)
+
+    async def events(self, run: str) -> AsyncGenerator[Event]:
+        """What happens in the run, from its beginning to its answer (included)."""
+        async with contextlib.aclosing(self._client.events(run)) as messages:
+            async for one in messages:
+                with contextlib.suppress(DecodeError):  # what is no message of ours is not an event
+                    yield _event(one.envelope, one.at if isinstance(one, RunMessage) else one.envelope.sent_at)
+
+    async def cancel(self, run: str, *, reason: str = "") -> None:
+        """Ask for the run's end. Its answer then says `cancelled`, unless it was complete before."""
+        await self._client.command(run, Command(verb="cancel", reason=reason))
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: Settings, url: str, *, wait_s: float = 0.0) -> AsyncGenerator[Requester]:
+    """Connect to a running system as the tenant and principal that the settings name.
+
+    Raises:
+        Unreachable, NotPermitted, Misconfigured: see `Connection.open`.
+    """
+    async with await Connection.open(settings.connection(url, name="requester", wait_s=wait_s)) as connection:
+        yield Requester(
+            client=Client(
+                connection=connection,
+                deployment=settings.deployment,
+                tenant=settings.tenant,
+                principal=settings.principal,
+            )
+        )
+
+
+def _event(envelope: Envelope, at: datetime) -> Event:
+    kind = _MESSAGES.get(envelope.type)
+    if kind is None:
+        raise DecodeError(f"{envelope.type} is no message of a run")
+    return Event(open_envelope(envelope, kind), envelope.sender, at)
