@@ -1,0 +1,1 @@
+"""What builds this project's documents; not part of the package."""

@@ -1,0 +1,133 @@
+"""Every subject of the bus: its pattern from the code that builds it, its stream from the code that declares that."""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stretto.bus.streams import ConsumerSpec, Deployment, StreamSpec, deployment_streams, task_stream
+from stretto.bus.subjects import RunKey, Subjects, TaskKey
+
+__all__ = ["SUBJECTS", "SubjectRow", "pattern", "streams", "subject_rows"]
+
+_SHARD, _ATTEMPT, _POSITION = 990001, 990002, 990003
+_NUMBERS = {_SHARD: "{shard}", _ATTEMPT: "{attempt}", _POSITION: "{n}"}
+_RUN = RunKey(_SHARD, "-tenant-", "-run-")
+_TASK = TaskKey(_RUN, "-role-", "-task-", _ATTEMPT)
+_NANOS_PER_DAY = 86_400 * 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    message: str
+    writer: str
+    how: str
+    reader: str
+    below: str = ""
+
+
+SUBJECTS = {
+    "request": _Use("`request`", "a requester", "once a run", "supervisors"),
+    "decision": _Use("`decision`", "a supervisor", "compare-and-swap on its last one", "supervisors"),
+    "result": _Use("`result`", "an agent of the role", "once", "supervisors"),
+    "command": _Use("`command`", "requesters, operators", "once", "supervisors"),
+    "schedule": _Use("`timer`", "a supervisor", "once", "the server's scheduler"),
+    "timer": _Use("`timer`", "the server's scheduler, when it is due", "once", "supervisors"),
+    "answer": _Use("`answer`", "a supervisor", "once: the run is over", "requesters"),
+    "log": _Use(
+        "as stored", "the server", "repeats all that is stored below the run's subject", "whoever watches", ".>"
+    ),
+    "task": _Use("`task`", "a supervisor", "once until acknowledged", "agents of the role"),
+    "step": _Use("", "agents of the role", "once", "agents of the role"),
+    "progress": _Use("`progress`", "agents, supervisors", "", "requesters"),
+    "memory": _Use("`memory.*`", "agents, requesters", "request and reply", "the memory service"),
+    "beat": _Use("`agent_card`", "every process that serves a role", "every two seconds", "supervisors, operators"),
+    "roll_call": _Use("empty", "anybody", "asks everybody for a beat at once", "every process that serves a role"),
+    "dead": _Use("`dead_letter`", "whoever gives up on a message", "", "operators"),
+}
+"""By the name of the method of `Subjects` that builds it; this is what only people know of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRow:
+    """One line of the table of subjects."""
+
+    subject: str
+    message: str
+    writer: str
+    how: str
+    reader: str
+    stream: str
+    kept: str
+
+
+def subject_rows(deployment: Deployment) -> Iterator[SubjectRow]:
+    """The table of subjects."""
+    specs = streams(deployment)
+    for builder, use in SUBJECTS.items():
+        subject = pattern(builder, deployment.subjects) + use.below
+        spec = next((one for one in specs if any(_covers(own, subject) for own in one.config["subjects"])), None)
+        yield SubjectRow(
+            subject=subject,
+            message=use.message,
+            writer=use.writer,
+            how=use.how,
+            reader=use.reader,
+            stream=spec.name if spec else "",
+            kept=_kept(spec),
+        )
+
+
+def streams(deployment: Deployment) -> list[StreamSpec]:
+    """The streams of the deployment, those of one shard and of one role standing for all of their kind."""
+    runs, *others = [
+        spec
+        for spec in deployment_streams(deployment)
+        if spec.name not in {deployment.subjects.runs_stream(shard) for shard in range(1, deployment.shards)}
+    ]
+    every_shard = StreamSpec(
+        deployment.subjects.stream("RUNS_{shard}"),
+        _named_shard(runs.config),
+        tuple(ConsumerSpec(one.name, _named_shard(one.config)) for one in runs.consumers),
+    )
+    tasks = task_stream(deployment, "-role-")
+    own = [_readable(one) for one in tasks.config["subjects"]]
+    every_role = StreamSpec(_readable(tasks.name), {**tasks.config, "subjects": own}, tasks.consumers)
+    return [every_shard, every_role, *others]
+
+
+def pattern(builder: str, subjects: Subjects) -> str:
+    """What a method of `Subjects` builds, with `{names}` where its arguments go."""
+    method = getattr(subjects, builder)
+    return _readable(method(*(_argument(one) for one in inspect.signature(method).parameters.values())))
+
+
+def _argument(parameter: inspect.Parameter) -> Any:
+    values = {RunKey: _RUN, TaskKey: _TASK, int: _SHARD if parameter.name == "shard" else _POSITION}
+    return values.get(parameter.annotation, f"-{parameter.name}-")
+
+
+def _readable(subject: str) -> str:
+    for number, name in _NUMBERS.items():
+        subject = subject.replace(str(number), name)
+    return re.sub(r"-([a-z_]+)-", r"{\1}", subject)
+
+
+def _named_shard(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The declaration for shard 0 with `{shard}` in its subjects."""
+    named: dict[str, Any] = json.loads(re.sub(r"\.(run|log)\.0\.", r".\1.{shard}.", json.dumps(config)))
+    return named
+
+
+def _covers(wildcard: str, subject: str) -> bool:
+    return subject.startswith(wildcard.removesuffix(">"))
+
+
+def _kept(spec: StreamSpec | None) -> str:
+    if spec is None:
+        return "no"
+    if spec.config["retention"] == "workqueue":
+        return "until acknowledged"
+    return f"{spec.config['max_age'] // _NANOS_PER_DAY} days"
