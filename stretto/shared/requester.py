@@ -74,8 +74,9 @@ class Requester:
         """What happens in the run, from its beginning to its answer (included)."""
         async with contextlib.aclosing(self._client.events(run)) as messages:
             async for one in messages:
-                with contextlib.suppress(DecodeError):  # what is no message of ours is not an event
-                    yield _event(one.envelope, one.at if isinstance(one, RunMessage) else one.envelope.sent_at)
+                event = _event(one.envelope, one.at if isinstance(one, RunMessage) else one.envelope.sent_at)
+                if event is not None:
+                    yield event
 
     async def cancel(self, run: str, *, reason: str = "") -> None:
         """Ask for the run's end. Its answer then says `cancelled`, unless it was complete before."""
@@ -100,8 +101,10 @@ async def connect(settings: Settings, url: str, *, wait_s: float = 0.0) -> Async
         )
 
 
-def _event(envelope: Envelope, at: datetime) -> Event:
+def _event(envelope: Envelope, at: datetime) -> Event | None:
+    """The event, or None for what is no message of a run."""
     kind = _MESSAGES.get(envelope.type)
-    if kind is None:
-        raise DecodeError(f"{envelope.type} is no message of a run")
-    return Event(open_envelope(envelope, kind), envelope.sender, at)
+    try:
+        return Event(open_envelope(envelope, kind), envelope.sender, at) if kind else None
+    except DecodeError:
+        return None
