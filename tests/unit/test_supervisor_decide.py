@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import pytest
 from pydantic import JsonValue
-from supervisor_world import BEGIN, LIMITS, World, at, fold
 
 from stretto.shared.contracts.decision import PlanMade, RoleUnserved, RunRejected
 from stretto.shared.contracts.plan import Plan, PlannedTask, Revision
@@ -14,6 +13,7 @@ from stretto.supervisor.decide import Limits, Orders, TimerOrder, WaitingRole, d
 from stretto.supervisor.facts import ResultRecorded
 from stretto.supervisor.playbooks import Playbooks
 from stretto.supervisor.state import RunState, evolve
+from tests.unit.supervisor_world import BEGIN, LIMITS, World, at, fold
 
 DRAFT: dict[str, JsonValue] = {"answered": True, "claims": [{"text": "Yes.", "findings": ["d1"]}]}
 FOUND: dict[str, JsonValue] = {
@@ -231,6 +231,21 @@ def test_a_field_that_an_output_lacks_fails_the_run() -> None:
     assert answer.reason == (
         "task two (worker) cannot start: input 'page' is missing: the output of one has no field 'page'"
     )
+
+
+def test_of_two_missing_fields_the_one_that_was_known_first_counts() -> None:
+    tasks = (
+        PlannedTask(id="one", role="worker"),
+        PlannedTask(id="two", role="worker"),
+        PlannedTask(id="both", role="worker", inputs={"a": "two.x", "b": "one.x"}),
+    )
+    world = World.with_plan(Plan(playbook="p", tasks=tasks, answer="both"))
+    late = TaskResult(task="one", attempt=1, role="worker", agent="a", output={})
+    give(world, "two", {})
+    ended = world.orders()
+    world.record(late)
+    assert world.orders() == ended
+    assert ended.answer is not None
 
 
 def test_fields_and_params_of_the_request_are_handed_over() -> None:

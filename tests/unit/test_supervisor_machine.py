@@ -5,7 +5,6 @@ import random
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from supervisor_world import LIMITS, Agents, World, at, dice, fold, plans
 
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.decision import PlanMade
@@ -14,6 +13,7 @@ from stretto.shared.contracts.task import TaskResult
 from stretto.supervisor.decide import DueTask, decide
 from stretto.supervisor.facts import Answered, Decided, ResultRecorded
 from stretto.supervisor.state import RunState, evolve
+from tests.unit.supervisor_world import LIMITS, Agents, World, at, dice, fold, plans
 
 
 class Supervised(RuleBasedStateMachine):

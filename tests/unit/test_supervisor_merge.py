@@ -2,8 +2,6 @@
 
 import pytest
 from pydantic import JsonValue
-from supervisor_world import World
-from test_supervisor_decide import APPROVE, brief, give
 
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.draft import Claim, Draft
@@ -12,6 +10,8 @@ from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.shared.contracts.review import Review
 from stretto.supervisor.citations import cite
 from stretto.supervisor.merge import combine_confidence
+from tests.unit.supervisor_world import World
+from tests.unit.test_supervisor_decide import APPROVE, brief, give
 
 A = Finding(id="a", quote="Refunds take 14 days.", source="refunds.md", place="Refunds", confidence=0.9)
 A_AGAIN = A.model_copy(update={"id": "a2"})

@@ -13,9 +13,11 @@ from stretto.shared.contracts.decision import RoleOffer
 from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.memory.protocol import Memory
-from stretto.shared.models.protocol import Document, Output, Reply
+from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.protocol import Document, Model, Output, Reply
+from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 from stretto.supervisor.planner import Planner, PlannerTask
-from stretto.supervisor.roles import offer_of
+from stretto.supervisor.roles import BUILT_IN_ROLES, offer_of
 
 PROPOSAL = PlanProposal(reason="one step", answer="only")
 
@@ -37,7 +39,7 @@ class OneReply:
         return Reply(output_type.model_validate(PROPOSAL.model_dump()), self.name, Usage(model_calls=1))
 
 
-def context(model: OneReply) -> TaskContext:
+def context(model: Model) -> TaskContext:
     key = TaskKey(RunKey(0, "acme", "run-1"), "planner", "plan", 1)
     memory = ScopedMemory(cast("Memory", None), ())  # a planner that searched would fail here
     return TaskContext(key=key, model=MeteredModel(model), memory=memory)
@@ -59,6 +61,13 @@ async def test_the_model_is_given_the_request_the_roles_and_the_problems() -> No
         ("text", "previous-plan", '{"reason":"one step","answer":"only"}'),
         ("note", "problem-1", "nothing uses the output of task a"),
     ]
+
+
+async def test_what_the_offline_model_plans_keeps_the_rules() -> None:
+    offers = {offer.role: offer for offer in BUILT_IN_ROLES}
+    proposal = await Planner().handle(PlannerTask(request="what?", roles=BUILT_IN_ROLES), context(OfflineModel()))
+    assert {task.role for task in proposal.tasks} == offers.keys()
+    assert check_plan(proposal.tasks, proposal.answer, offers, PROPOSAL_BOUNDS) == ()
 
 
 class TranslateTask(BaseModel):

@@ -1,11 +1,11 @@
 """A model's plan: checked, repaired twice at the most, else the fallback."""
 
 from pydantic import JsonValue
-from supervisor_world import ROLES, World
 
 from stretto.shared.contracts.decision import PlanningAsked
 from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.shared.contracts.task import TaskFailure, TaskResult
+from tests.unit.supervisor_world import ROLES, World
 
 FALLBACK = Plan(playbook="brief", tasks=(PlannedTask(id="t0", role="worker"),), answer="t0")
 GOOD: dict[str, JsonValue] = {"reason": "simple", "tasks": [{"id": "only", "role": "worker"}], "answer": "only"}

@@ -1,18 +1,20 @@
 """What holds for every plan, every outcome and every order of the log."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
-from supervisor_world import LIMITS, ROLES, Agents, World, at, dice, fold, made_by, plans
 
+from stretto.shared.contracts.decision import PlanMade, RunRejected
 from stretto.shared.contracts.plan import Plan
 from stretto.shared.contracts.review import Review
 from stretto.supervisor.decide import DueTask, Orders, decide
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 from stretto.supervisor.state import evolve
+from tests.unit.supervisor_world import LIMITS, ROLES, Agents, World, at, dice, fold, made_by, plans
 
 SEEDS = st.integers(0, 2**32)
 
@@ -50,6 +52,8 @@ def test_any_order_and_repetition_of_the_log_gives_the_same_state_and_orders(pla
         if not due:
             break
         world.record(Agents(seed).work(chance.choice(due)))
+    for once_more in chance.sample(_second_voices(world, plan), k=3):
+        once_more()
     mixed = world.log + chance.choices(world.log, k=len(world.log))
     chance.shuffle(mixed)
     again = fold(mixed)
@@ -152,6 +156,22 @@ def test_all_that_was_spent_is_in_the_answer(plan: Plan, seed: int, order: int) 
     assert answer.usage.model_calls == len(world.results())
     assert answer.usage.cost_usd == pytest.approx(sum(result.usage.cost_usd for result in world.results()))
     assert sum(report.attempts for report in answer.tasks) == len(world.results())
+
+
+def _second_voices(world: World, plan: Plan) -> list[Callable[[], None]]:
+    """What may stand in a log twice, of which the first counts."""
+    other = plan.model_copy(update={"playbook": "other"})
+    done = next(iter(world.results()), None)
+    return [
+        world.ask,
+        world.cancel,
+        lambda: world.cancel("again"),
+        world.fire,
+        world.fire,
+        lambda: world.commit(PlanMade(plan=other)),
+        lambda: world.commit(RunRejected(reason="no")),
+        lambda: world.record(done.model_copy(update={"agent": "other"})) if done else None,
+    ]
 
 
 def _split(task: str) -> tuple[str, int]:
