@@ -6,9 +6,10 @@ import os
 import signal
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar, Self
+
+from pydantic import Field
 
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.client import Client
@@ -23,7 +24,7 @@ from stretto.bus.subjects import RunKey, Subjects
 from stretto.bus.task_queue import TaskQueue
 from stretto.bus.wire import Wire
 
-__all__ = ["LIMIT_S", "Ground", "MortalServer", "Note", "open_ground", "wrap"]
+__all__ = ["LIMIT_S", "Ground", "MortalServer", "Note", "Running", "open_ground", "wrap"]
 
 LIMIT_S = 10.0
 """How long a test waits for something that should happen at once."""
@@ -34,7 +35,7 @@ class Note(Message):
 
     TYPE: ClassVar[str] = "note"
     text: str = ""
-    more: dict[str, str] = {}
+    more: dict[str, str] = Field(default_factory=dict)
 
 
 def wrap(note: Message, key: RunKey, *, message_id: str | None = None, sender: str = "tester") -> Envelope:
@@ -85,7 +86,7 @@ class Ground:
 
     def pinned(self, connection: Connection | None = None, *, slots: int = 16) -> Consumer:
         """A supervisor's consumer of the one shard."""
-        options = ConsumerOptions(self.shard, SUPERVISORS, slots, group=SUPERVISORS, expires_s=4.0, heartbeat_s=1.0)
+        options = ConsumerOptions(self.shard, SUPERVISORS, slots, group=SUPERVISORS, expires_s=2.0, heartbeat_s=1.0)
         return Consumer(connection=connection or self.connection, options=options)
 
     async def request(self, run: str, text: str = "hi") -> int:
@@ -96,6 +97,16 @@ class Ground:
     async def depth(self, stream: str) -> int:
         """How many messages a stream holds."""
         return int((await self.connection.api(f"STREAM.INFO.{stream}"))["state"]["messages"])
+
+    async def settled(self, stream: str, count: int) -> None:
+        """Ask until a stream holds `count` messages: the server works acknowledgements off beside its answers."""
+        found = -1
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                while found != count:
+                    found = await self.depth(stream)
+        except TimeoutError:
+            raise AssertionError(f"{stream} holds {found} messages, not {count}") from None
 
 
 @contextlib.asynccontextmanager
@@ -163,7 +174,3 @@ class Running:
     async def cancel(self) -> None:
         self.task.cancel()
         await asyncio.wait([self.task], timeout=LIMIT_S)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
