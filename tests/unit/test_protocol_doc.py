@@ -17,7 +17,8 @@ from jsonschema.protocols import Validator
 from stretto.bus.codec import decode
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.message import Message
-from stretto.bus.subjects import Subjects
+from stretto.bus.streams import Deployment
+from stretto.bus.subjects import RunKey, Subjects
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.request import Request
 from tools.protocol_doc import documents
@@ -104,6 +105,7 @@ def test_what_it_publishes_by_hand_is_a_message(kind: str, model: type[Message])
     (subject,) = set(re.findall(rf"nats pub --jetstream (stretto\.run\.\S+\.{kind}\.\S+)", DOC))
     (text,) = re.findall(rf"""'(\{{"type": "{kind}".*\}})'""", DOC)
     place = Subjects().parse_run(subject)
+    assert place.key == RunKey.of("default", "refunds-1", Deployment().shards)
     stand_ins = {"id": "1", "tenant": place.key.tenant, "run": place.key.run, "sender": place.tail[0]}
     envelope = decode(text.encode(), defaults={**stand_ins, "sent_at": "2026-01-01T00:00:00Z"})
     assert open_envelope(envelope, model)
