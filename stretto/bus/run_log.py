@@ -43,7 +43,7 @@ class RunLog:
                 await self.append(key, subject, envelope, after=after)
             except Conflict:
                 there = await self.last(key, subject)
-                if there is None or await self._reads_as(type(message), there, key):
+                if there is None or await self.holds(key, subject, type(message)):
                     return False
                 after = there.seq
             else:
@@ -52,7 +52,10 @@ class RunLog:
     async def holds(self, key: RunKey, subject: str, body_type: type[Message]) -> bool:
         """Whether `subject` has a message of this type."""
         there = await self.last(key, subject)
-        return there is not None and await self._reads_as(body_type, there, key)
+        if there is None or await self._reads_as(body_type, there, key):
+            return there is not None
+        # Junk was last: what counts may stand before it.
+        return any([await self._reads_as(body_type, one, key) for one in await self.all_on(key, subject)])
 
     async def fold(self, key: RunKey, *, from_seq: int = 1) -> list[Stored]:
         """Everything below the run from `from_seq` on (the request's sequence, where known: that makes it cheap)."""
@@ -63,6 +66,10 @@ class RunLog:
     async def last(self, key: RunKey, subject: str) -> Stored | None:
         """The last message on one subject below the run."""
         return await self._connection.last(self._subjects.runs_stream(key.shard), subject)
+
+    async def all_on(self, key: RunKey, subject: str) -> list[Stored]:
+        """Every message on one subject below the run, in order."""
+        return await self._connection.read(self._subjects.runs_stream(key.shard), subject)
 
     async def _reads_as(self, body_type: type[Message], stored: Stored, key: RunKey) -> bool:
         try:
