@@ -78,6 +78,7 @@ class Registry:
         self._connection = connection
         self._subjects = subjects
         self._cards: dict[tuple[str, str], tuple[float, AgentCard]] = {}
+        self._last_heard: dict[str, float] = {}
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
@@ -103,6 +104,12 @@ class Registry:
         now = asyncio.get_running_loop().time()
         return frozenset(role for (role, _), (at, _) in self._cards.items() if now - at < _GONE_AFTER_S)
 
+    def last_served(self) -> dict[str, float]:
+        """For each role that is not served any more but was: how many seconds ago it was last heard of."""
+        now = asyncio.get_running_loop().time()
+        served = self.roles()
+        return {role: now - at for role, at in self._last_heard.items() if role not in served}
+
     def serves(self, role: str) -> bool:
         """Whether anybody serves the role."""
         return bool(self.alive(role))
@@ -126,9 +133,12 @@ class Registry:
             _log.warning("%s: the card is for %s %s", msg.subject, card.role, card.instance)
             return
         name = (card.role, card.instance)
+        now = asyncio.get_running_loop().time()
+        if card.role in self._last_heard or len(self._last_heard) < _MAX_CARDS:
+            self._last_heard[card.role] = now
         if card.leaving:
             self._cards.pop(name, None)
         elif name in self._cards or len(self._cards) < _MAX_CARDS:
-            self._cards[name] = (asyncio.get_running_loop().time(), card)
+            self._cards[name] = (now, card)
         async with self._changed:
             self._changed.notify_all()

@@ -57,7 +57,8 @@ class Dispatcher:
             await self._tell(
                 run.key, role.role, f"nobody serves {role.role}; the run fails after {left_s} s of waiting"
             )
-            await self.arm(run, TimerOrder(f"role-{role.role}"[:64], role.until))
+            # Named for its time too: a role that comes and goes again has another one.
+            await self.arm(run, TimerOrder(f"role-{role.role[:40]}-{int(role.until.timestamp())}", role.until))
 
     async def arm(self, run: OpenRun, timer: TimerOrder) -> None:
         """Set a timer of the run, once."""

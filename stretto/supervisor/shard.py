@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from stretto.bus.connection import Connection
 from stretto.bus.consume import Ack, Consumer, ConsumerOptions, Delivery, Disposition, Hold, Nak
@@ -25,6 +25,7 @@ from stretto.supervisor.dispatcher import Dispatcher
 from stretto.supervisor.facts import Answered, Decided
 from stretto.supervisor.open_runs import OpenRun, OpenRuns
 from stretto.supervisor.reading import FactReader
+from stretto.supervisor.server_clock import ServerClock
 from stretto.supervisor.state import RunState, evolve
 
 __all__ = ["Shard"]
@@ -67,6 +68,7 @@ class Shard:
         self._limits = limits
         self._instance = instance
         self._runs = OpenRuns()
+        self._clock = ServerClock()
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
         self._reader = FactReader(subjects=self._subjects, wire=wire)
         self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
@@ -121,6 +123,7 @@ class Shard:
 
     async def _handle(self, delivery: Delivery) -> Disposition:
         self._runs.note(delivery)
+        self._clock.note(delivery.at)
         try:
             place = self._subjects.parse_run(delivery.subject)
         except ValueError as error:
@@ -174,7 +177,7 @@ class Shard:
             run.state = state
             if state.is_over or state.request is None or run.now is None:
                 return state
-            orders = decide(state, run.now, self._limits, self._registry.roles())
+            orders = decide(state, run.now, self._limits, self._registry.roles(), self._absent_since())
             events = orders.commit
             if orders.needs_plan:
                 events = await self._chooser.choose(state.request.request, self._registry.alive())
@@ -189,6 +192,10 @@ class Shard:
                     if timer.at < run.now + 2 * self._renew_every:
                         await self._dispatcher.arm(run, timer)
                 return state
+
+    def _absent_since(self) -> dict[str, datetime]:
+        now = self._clock.now()
+        return {role: now - timedelta(seconds=ago_s) for role, ago_s in self._registry.last_served().items()}
 
     async def _commit(self, run: OpenRun, state: RunState, events: Sequence[Event]) -> RunState:
         decision = Decision(events=tuple(events))
