@@ -116,8 +116,8 @@ class Catalogue:
         return tuple(SourceState(root=row[0], source=row[1], hash=row[2], passages=row[3]) for row in rows)
 
     def _drop(self, id_: str) -> None:
-        self._db.execute("DELETE FROM words WHERE rowid IN (SELECT number FROM passages WHERE id = ?)", (id_,))
-        self._db.execute("DELETE FROM passages WHERE id = ?", (id_,))
+        for number in self._db.execute("DELETE FROM passages WHERE id = ? RETURNING number", (id_,)).fetchall():
+            self._db.execute("DELETE FROM words WHERE rowid = ?", number)
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -55,17 +55,18 @@ def open_client(directory: Path) -> "Client":
         StoreUnusable: ChromaDB is not installed, or what is in the directory cannot be read.
     """
     try:
+        from chromadb.api import ServerAPI
         from chromadb.api.client import Client
-        from chromadb.config import Settings
+        from chromadb.config import Settings, System
     except ImportError as error:
         raise _missing(error) from error
+    settings = Settings(is_persistent=True, persist_directory=str(directory / "chroma"), anonymized_telemetry=False)
+    # The steps of chromadb.PersistentClient, which would keep a system that did not start, for the next one who opens the directory.
+    system = System(settings)
+    system.instance(ServerAPI)  # type: ignore[type-abstract]  # the key under which Chroma looks up its own class
     with errors_translated(directory):
-        # What chromadb.PersistentClient makes, but typed with its `close`.
-        return Client(
-            settings=Settings(
-                is_persistent=True, persist_directory=str(directory / "chroma"), anonymized_telemetry=False
-            )
-        )
+        system.start()
+        return Client.from_system(system)
 
 
 def collection_name(tenant: str, *, embedder: str = "", dimensions: int = 0) -> str:

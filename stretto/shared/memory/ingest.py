@@ -17,6 +17,7 @@ from stretto.shared.memory.walk import Walk, walk
 __all__ = ["Ingest"]
 
 _BATCH = 128  # passages handed over at once, from one document or several
+_SOURCES = 500  # documents forgotten in one call
 _MAX_BYTES = 64 * 1024 * 1024
 
 
@@ -112,8 +113,8 @@ class Ingest:
         vanished = [
             one for one in sorted(known.keys() - {source for source, _ in found.files}) if not one.startswith(closed)
         ]
-        if vanished:
-            await self._memory.forget(root=str(found.root), sources=vanished)
+        for start in range(0, len(vanished), _SOURCES):
+            await self._memory.forget(root=str(found.root), sources=vanished[start : start + _SOURCES])
         return len(vanished)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from stretto.bus.subjects import check_token
 from stretto.shared.contracts.memory import Hits, MemoryStats, Record, SourceState
+from stretto.shared.memory.elements import visible
 from stretto.shared.memory.embedder import Embedder
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.place import heading_of
@@ -43,6 +44,7 @@ class LocalMemory:
         Raises:
             MemoryRefused: the query is blank, or the limit is not between 1 and 200.
         """
+        query = visible(query)
         if not query.strip():
             raise MemoryRefused("the query is empty: say what to look for")
         if not 1 <= limit <= _LIMIT:
