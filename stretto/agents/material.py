@@ -20,10 +20,13 @@ def all_findings(found: Sequence[Findings]) -> dict[str, Finding]:
 
 
 def finding_documents(found: Sequence[Findings]) -> list[Document]:
-    """One document a finding."""
+    """One document a finding; those of one passage stand together, in the order of the passage, the best passage first."""
+    findings = all_findings(found).values()
+    best = sorted(findings, key=lambda one: -one.confidence)
+    passages = list(dict.fromkeys((one.source, one.passage, one.place) for one in best))
     return [
         Document(id=one.id, text=one.quote, kind="finding", source=one.source, place=one.place, score=one.confidence)
-        for one in all_findings(found).values()
+        for one in sorted(findings, key=lambda one: (passages.index((one.source, one.passage, one.place)), one.offset))
     ]
 
 

@@ -77,14 +77,16 @@ class Researcher(Agent[ResearchTask, Findings]):
         for one in quotes.quotes:
             record = records.get(one.document)
             exact = find_exact(one.quote, record.text) if record else None
-            if record is None or exact is None or (record.id, exact) in findings:
+            if record is None or exact is None or (record.id, exact[1]) in findings:
                 continue
-            findings[record.id, exact] = Finding(
+            offset, words = exact
+            findings[record.id, words] = Finding(
                 id=f"{task}-{len(findings) + 1}",
-                quote=exact,
+                quote=words,
                 source=record.source,
                 place=record.place,
                 passage=record.id,
+                offset=offset,
                 confidence=one.confidence,
             )
         return list(findings.values())[: self._quotes]

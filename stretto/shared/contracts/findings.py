@@ -35,6 +35,7 @@ class Finding(Value):
         source: the document, as people know it.
         place: where in the document: heading path, page or line.
         passage: the memory record it stands in.
+        offset: where in the passage it begins, in characters.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Finding(Value):
     source: str
     place: str = ""
     passage: str = ""
+    offset: Annotated[int, Field(ge=0)] = 0
     confidence: Confidence = 0.5
 
 

@@ -13,7 +13,7 @@ __all__ = ["GROUNDED_FROM", "MAX_CLAIM_WORDS", "check_claims", "grounding_of"]
 GROUNDED_FROM = 0.5
 """The least share of a claim's content words that its findings must have: room to rephrase, none to invent."""
 
-MAX_CLAIM_WORDS = 90
+MAX_CLAIM_WORDS = 120
 _SAME_FROM = 0.9
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _CODE = re.compile(r"`[^`]*`|\n(?:.*\n?)*")

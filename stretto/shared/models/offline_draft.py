@@ -88,7 +88,7 @@ def _is_refused(one: Ranked, findings: Sequence[Document], documents: Sequence[D
 
 
 def _in_reading_order(groups: Sequence[list[Ranked]], findings: Sequence[Document]) -> list[list[Ranked]]:
-    """The best first, then the others of its document and section, then the next document."""
+    """The document with the best one first, in it the section with the best one, and in that the order in which they were given."""
 
     def home(group: list[Ranked]) -> tuple[str, str]:
         finding = findings[group[0].position]
@@ -97,4 +97,4 @@ def _in_reading_order(groups: Sequence[list[Ranked]], findings: Sequence[Documen
     best = sorted(groups, key=lambda group: -_worth(group[0], findings))
     sources = list(dict.fromkeys(home(group)[0] for group in best))
     places = list(dict.fromkeys(home(group) for group in best))
-    return sorted(best, key=lambda group: (sources.index(home(group)[0]), places.index(home(group))))
+    return sorted(best, key=lambda group: (sources.index(home(group)[0]), places.index(home(group)), group[0].position))

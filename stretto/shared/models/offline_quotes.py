@@ -13,6 +13,7 @@ from stretto.shared.models.thresholds import answers_from, fits_from
 __all__ = ["MAX_QUOTES", "pick_quotes", "subject_of"]
 
 MAX_QUOTES = 5
+_NEARLY = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,16 @@ class _Spot:
     def overlaps(self, other: "_Spot") -> bool:
         same = self.document.id == other.document.id
         return same and self.sentence.start < other.sentence.end and other.sentence.start < self.sentence.end
+
+    def contains(self, other: "_Spot") -> bool:
+        return (
+            self.overlaps(other)
+            and self.sentence.start <= other.sentence.start
+            and other.sentence.end <= self.sentence.end
+        )
+
+    def repeats(self, other: "_Spot") -> bool:
+        return self.quote.split() == other.quote.split()
 
 
 async def pick_quotes(question: str, documents: Sequence[Document], *, embed: Embed | None = None) -> Quotes:
@@ -71,12 +82,20 @@ def _candidate(spot: _Spot) -> Candidate:
 
 
 def _apart(ranked: Sequence[Ranked], spots: Sequence[_Spot]) -> list[Ranked]:
-    """Without spans that overlap a better one, and without repetitions."""
+    """No two that overlap or repeat each other: the better one, or the longer one that is nearly as good."""
     kept: list[Ranked] = []
     for one in ranked:
         spot = spots[one.position]
-        if not any(
-            spot.overlaps(spots[k.position]) or spot.quote.split() == spots[k.position].quote.split() for k in kept
-        ):
+        rivals = [
+            k
+            for k, other in enumerate(kept)
+            if spot.overlaps(spots[other.position]) or spot.repeats(spots[other.position])
+        ]
+        if not rivals:
             kept.append(one)
+            continue
+        rival = kept[rivals[0]]
+        nearly_as_good = one.relevance >= _NEARLY * rival.relevance
+        if len(rivals) == 1 and nearly_as_good and spot.contains(spots[rival.position]):
+            kept[rivals[0]] = one
     return kept

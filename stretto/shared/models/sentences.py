@@ -23,7 +23,8 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _BACK_REFERENCE = re.compile(
-    r"(?:This|That|These|Those|It|They|He|She|Its|Their|Such|Both|Otherwise|In (?:this|that) case)\b"
+    r"(?:This|That|These|Those|It|They|He|She|Its|Their|Such|Both|Then|Otherwise|Therefore|However|In (?:this|that) case)\b"
+    r"|(?:\w+ ){1,2}(?:it|this|these|those|they|them|then)\b"
 )
 
 
@@ -49,7 +50,7 @@ def sentences_of(text: str) -> list[Sentence]:
     """Every quotable span of a passage, in order.
 
     A line that ends with a colon is one span with the short list, table or code that it introduces; a sentence that begins with
-    "This", "It" and the like is one span with the sentence before it. Headings are not quotable.
+    "This", "If it" and the like is also one span with the sentence before it. Headings are not quotable.
     """
     found: list[Sentence] = []
     blocks = blocks_of(text)
@@ -120,9 +121,6 @@ def _prose(text: str, start: int, end: int) -> Iterator[Sentence]:
         if begin >= stop:
             continue
         refers_back = _BACK_REFERENCE.match(text, begin, stop) is not None
-        if refers_back and previous and stop - previous.start <= MAX_SENTENCE_CHARS // 2:
-            sentence = Sentence(previous.start, stop, "prose")
-        else:
-            sentence = Sentence(begin, stop, "prose")
-        yield sentence
+        joined = refers_back and previous is not None and stop - previous.start <= MAX_SENTENCE_CHARS // 2
+        yield Sentence(previous.start if joined and previous else begin, stop, "prose")
         previous = Sentence(begin, stop, "prose")
