@@ -41,6 +41,8 @@ _WRONG_LAST_SEQUENCE = {10071, 10164}
 _FULL = {10077}
 _TOO_LARGE = {10054}
 _NO_RESPONDERS = "503"
+_READING = {"Nats-Stream", "Nats-Num-Pending", "Nats-Last-Sequence"}
+"""What the server says of the reading, among the headers of what was stored."""
 _NO_RESPONDERS_RETRY_S = 0.25
 _DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 _MAX_BATCH = 1_000
@@ -121,7 +123,7 @@ class Connection:
         self._on_reconnect: list[Callable[[], None]] = []
         self._reconnected = asyncio.Event()
         self._closed = asyncio.Event()
-        self._server_id = ""
+        self._last_error: Exception | None = None
 
     @classmethod
     async def open(cls, options: ConnectionOptions) -> Self:
@@ -167,13 +169,14 @@ class Connection:
             )
         except (OSError, NatsError) as error:
             await client.close()
-            text = str(error) or type(error).__name__
-            if "authorization" in text.lower():
+            # Of the last server that it tried nats-py itself only says that there are no more.
+            reason = self._last_error or error
+            text = str(reason) or type(reason).__name__
+            if _is_refusal(reason):
                 raise NotPermitted(f"{_shown(options.url)} refuses the credentials: {text}") from error
             raise Unreachable(f"no NATS server answers at {_shown(options.url)} ({text}): is it running?") from error
         client.options["max_reconnect_attempts"] = -1
         client.options["reconnect_time_wait"] = 0.25
-        self._server_id = self.server_id
         await client.subscribe(f"{self._inbox}.*", cb=self._dispatch)
         return self
 
@@ -489,6 +492,8 @@ class Connection:
     # Callbacks of nats-py. None may raise: an error there would leave the connection deaf.
 
     async def _note_error(self, error: Exception) -> None:
+        if not _is_refusal(self._last_error):  # behind a refusal comes a reset, which says less
+            self._last_error = error
         denied = _DENIED.search(str(error))
         if denied:
             self._refuse(denied[1])
@@ -521,6 +526,10 @@ class Connection:
                     )
         for callback in list(self._on_reconnect):
             callback()
+
+
+def _is_refusal(error: Exception | None) -> bool:
+    return "authorization" in str(error).lower()
 
 
 def _addresses(url: str) -> list[str]:
@@ -567,7 +576,7 @@ def _stored(reply: Msg) -> Stored:
         seq=int(headers.pop("Nats-Sequence")),
         at=_time(headers.pop("Nats-Time-Stamp")),
         data=reply.data,
-        headers=headers,
+        headers={name: value for name, value in headers.items() if name not in _READING},
     )
 
 

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Self
 
+import psutil
 from pydantic import Field
 
 from stretto.bus.artifacts import Artifacts
@@ -141,14 +143,22 @@ class MortalServer:
     def url(self) -> str:
         return self._server.url
 
-    def signal(self, number: signal.Signals) -> None:
+    @property
+    def pid(self) -> int:
         (ports,) = (self._data_dir / "ports").glob("*.ports")
+        return int(ports.stem.rpartition("_")[2])
+
+    def signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(int(ports.stem.rpartition("_")[2]), number)
+            os.kill(self.pid, number)
 
     def freeze(self) -> None:
         """Have it answer nothing from now on."""
         self.signal(signal.SIGSTOP)
+        server = psutil.Process(self.pid)
+        give_up_at = time.monotonic() + LIMIT_S
+        while server.status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < give_up_at, "the server cannot be frozen"
 
     async def kill(self) -> None:
         self.signal(signal.SIGKILL)
