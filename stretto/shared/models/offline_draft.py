@@ -22,7 +22,7 @@ async def write_draft(question: str, documents: Sequence[Document], *, embed: Em
 
     A note that names a claim (by its id in `refs`) keeps what that claim said out of the text.
     """
-    findings = [one for one in documents if one.kind == "finding"]
+    findings = [one for one in documents if one.kind == "finding" and one.text.strip()]
     ranked = await rank_candidates(question, [_candidate(one) for one in findings], embed=embed)
     least = answers_from(with_meaning=embed is not None)
     if not ranked or _worth(ranked[0], findings) < least:

@@ -19,7 +19,10 @@ _EMBEDDED_CHARS = 240
 # Calibrated together with the thresholds, see there.
 _MEANING, _WORDS, _PASSAGE = 0.4, 0.45, 0.15
 
-_POINTER = re.compile(r"(?:see|follow|read|visit|refer to|check out|consult|faq)\b", re.IGNORECASE)
+_POINTER = re.compile(
+    r"(?:see|follow|read|visit|refer to|check out|consult|faq|notes at|for [^.,]{1,60},? see)\b", re.IGNORECASE
+)
+_URL = re.compile(r"\S*://\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def _mean(covered: float, cosine: float | None, score: float | None) -> float:
 
 def _substance(candidate: Candidate, terms: Mapping[str, str]) -> float:
     """How much a text can say at all: an answer adds words to the question's; questions, pointers and announcements say little."""
-    new = {one for one in stems_of(candidate.text) if one not in terms}
+    new = {one for one in stems_of(_URL.sub("", candidate.text)) if one not in terms}
     factor = min(1.0, 0.55 + 0.15 * len(new))
     text = candidate.text.rstrip("*_ ")
     if text.endswith("?"):

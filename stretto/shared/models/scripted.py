@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from stretto.bus.message import Value
 from stretto.shared.contracts.usage import Usage
@@ -134,20 +135,22 @@ class ScriptedModel:
 class _WrittenLine(Value):
     expects: str
     reply: dict[str, JsonValue] | None = None
-    error: str | None = None
+    error: Literal["ModelUnavailable", "BadReply", "CannotDo"] | None = None
     asks: str = ""
     reads: tuple[str, ...] = ()
     usage: Usage = Usage(model_calls=1)
     confidence: float | None = None
 
+    @model_validator(mode="after")
+    def _one_of_two(self) -> "_WrittenLine":
+        if (self.reply is None) == (self.error is None):
+            raise ValueError("a line has either a reply or an error")
+        return self
+
     def line(self, path: Path) -> ScriptLine:
-        reply: dict[str, JsonValue] | Exception
+        reply: dict[str, JsonValue] | Exception = self.reply or {}
         if self.error is not None:
-            if self.error not in _RAISABLE:
-                raise ScriptMismatch(f"{path}: error {self.error!r} is unknown: use {', '.join(_RAISABLE)}")
             reply = _RAISABLE[self.error](f"the script {path.name} says so")
-        else:
-            reply = self.reply or {}
         return ScriptLine(self.expects, reply, self.asks, self.reads, self.usage, self.confidence)
 
 

@@ -23,7 +23,8 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _BACK_REFERENCE = re.compile(
-    r"(?:This|That|These|Those|It|They|He|She|Its|Their|Such|Both|Then|Otherwise|Therefore|However|In (?:this|that) case)\b"
+    r"(?:This|That|These|Those|It|They|He|She|Its|Their|Such|Both|Then|Otherwise|Therefore|However|Or|And|But|So"
+    r"|Also|Instead|In (?:this|that) case)\b"
     r"|(?:\w+ ){1,2}(?:it|this|these|those|they|them|then)\b"
 )
 
