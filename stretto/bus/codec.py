@@ -2,14 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NoReturn, cast
 
 import msgpack
 from pydantic import ValidationError
 
-from stretto.bus.envelope import Envelope, describe
+from stretto.bus.envelope import ArtifactRef, Envelope, describe
 from stretto.bus.errors import DecodeError, TooLarge
 
 __all__ = ["CONTENT_TYPE", "JSON", "MAX_DEPTH", "MAX_MESSAGE_BYTES", "decode", "decode_body", "encode", "encode_body"]
@@ -21,6 +21,7 @@ MAX_DEPTH = 32
 _MAX_STRING_BYTES = MAX_MESSAGE_BYTES
 _MAX_ARRAY = 10_000
 _MAX_MAP = 2_000
+_CONTAINERS = (dict, list, tuple)
 
 
 def encode(envelope: Envelope) -> bytes:
@@ -29,7 +30,7 @@ def encode(envelope: Envelope) -> bytes:
     Raises:
         TooLarge: it passes a limit that its readers hold it to.
     """
-    return _pack(envelope.model_dump(exclude_none=False))
+    return _pack(vars(envelope))  # its fields as they are: the body is data already
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
@@ -141,16 +142,17 @@ def _excess(fields: Mapping[str, Any]) -> str | None:
             return f"nested deeper than {MAX_DEPTH}"
         below: list[Any] = []
         for one in level:
+            children: Collection[Any]
             if isinstance(one, dict):
-                entries = cast("dict[str, Any]", one)
-                if len(entries) > _MAX_MAP:
+                children = cast("dict[str, Any]", one).values()
+                if len(children) > _MAX_MAP:
                     return f"a map has more than {_MAX_MAP} entries"
-                below.extend(entries.values())
             else:
-                if len(one) > _MAX_ARRAY:
+                children = one
+                if len(children) > _MAX_ARRAY:
                     return f"a list has more than {_MAX_ARRAY} entries"
-                below.extend(one)
-        level = [child for child in below if isinstance(child, dict | list | tuple)]
+            below += [child for child in children if isinstance(child, _CONTAINERS)]
+        level = below
     return None
 
 
@@ -171,4 +173,8 @@ def _pack(value: Mapping[str, Any]) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, ArtifactRef):
+        return value.model_dump()
+    if isinstance(value, int):
+        raise OverflowError("an integer has more than 64 bits")
     raise TypeError(f"{type(value).__name__} does not travel in messages")
