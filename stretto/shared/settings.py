@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from stretto.bus.connection import ConnectionOptions
@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     grace_s: Annotated[float, Field(ge=0)] = 10.0
     sync_always: bool = True
     log_level: str = "WARNING"
+
+    @field_validator("data_dir", "nats_credentials", "nats_server", mode="after")
+    @classmethod
+    def _at_home(cls, path: Path | None) -> Path | None:
+        return path.expanduser() if path else None
 
     @classmethod
     def settings_customise_sources(
