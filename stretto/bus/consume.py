@@ -132,7 +132,7 @@ class Consumer:
         self._connection = connection
         self._options = options
         self._slots = asyncio.Semaphore(options.slots)
-        self._in_hand = 0
+        self._in_hand: dict[str, Delivery] = {}
         self._asked = 0
         self._pin: str | None = None
         self._paused_until = 0.0
@@ -144,7 +144,7 @@ class Consumer:
     @property
     def busy(self) -> int:
         """Messages in hand."""
-        return self._in_hand
+        return len(self._in_hand)
 
     @property
     def pinned(self) -> bool:
@@ -166,7 +166,14 @@ class Consumer:
 
     async def run(self, handler: Handler) -> None:
         """Handle messages until `stop`."""
+        async with asyncio.TaskGroup() as beside:
+            renewing = beside.create_task(self._renew())
+            try:
+                await self._take_in(handler)
+            finally:
+                renewing.cancel()
 
+    async def _take_in(self, handler: Handler) -> None:
         async with asyncio.TaskGroup() as tasks:
 
             async def receive(msg: Msg) -> None:
@@ -178,9 +185,8 @@ class Consumer:
                 self._asked = max(0, self._asked - 1)
                 if msg.headers and "Nats-Pin-Id" in msg.headers:
                     self._pin = msg.headers["Nats-Pin-Id"]
-                delivery = Delivery.of(msg, self._connection)
-                self._in_hand += 1
-                tasks.create_task(self._work(handler, delivery))
+                self._in_hand[msg.reply] = delivery = Delivery.of(msg, self._connection)
+                tasks.create_task(self._work(handler, msg.reply, delivery))
 
             subscription = await self._connection.subscribe(f"{self._inbox}.*", receive)
             forget = self._connection.on_reconnect(self._pull_afresh)
@@ -202,15 +208,20 @@ class Consumer:
             self._nudge.clear()
             if _now() - self._last_sign > 2 * self._options.heartbeat_s + 1:
                 self._pull_afresh()
-            free = self._options.slots - self._in_hand - self._asked
-            # A pull for a few slots costs as much as one for many: wait until a quarter of them is free.
-            if free > 0 and _now() >= self._paused_until and (free * 4 >= self._options.slots or not self._asked):
+            wanted = self._wanted()
+            if wanted and _now() >= self._paused_until:
                 number += 1
-                await self._pull(number, free)
+                await self._pull(number, wanted)
             pause_s = self._paused_until - _now()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s if pause_s > 0 else self._options.heartbeat_s):
                     await self._nudge.wait()
+
+    def _wanted(self) -> int:
+        """For how many messages to pull now."""
+        free = self._options.slots - len(self._in_hand) - self._asked
+        # A pull for a few slots costs as much as one for many: wait until a quarter of them is free.
+        return free if free > 0 and (free * 4 >= self._options.slots or not self._asked) else 0
 
     async def _pull(self, number: int, batch: int) -> None:
         options = self._options
@@ -259,7 +270,7 @@ class Consumer:
             self._paused_until = max(self._paused_until, _now() + _PAUSE_S)
         self._nudge.set()
 
-    async def _work(self, handler: Handler, delivery: Delivery) -> None:
+    async def _work(self, handler: Handler, reply: str, delivery: Delivery) -> None:
         try:
             async with self._slots:
                 disposition = await self._handle(handler, delivery)
@@ -279,29 +290,27 @@ class Consumer:
         except BusError as error:
             _log.warning("%s: could not be acknowledged (%s); it will come again", delivery.subject, error)
         finally:
-            self._in_hand -= 1
-            self._nudge.set()
+            self._in_hand.pop(reply, None)
+            if self._wanted():
+                self._nudge.set()
 
     async def _handle(self, handler: Handler, delivery: Delivery) -> Disposition:
-        """Run the handler, renewing the lease beside it; what it did not foresee is logged and tried again later."""
+        """Run the handler; what it did not foresee is logged and tried again later."""
         try:
-            if not self._options.renew_s:
-                return await handler(delivery)
-            async with asyncio.TaskGroup() as group:
-                renewal = group.create_task(self._renew(delivery))
-                try:
-                    return await handler(delivery)
-                finally:
-                    renewal.cancel()
+            return await handler(delivery)
         except Exception:  # noqa: BLE001 (the edge of a handler: one bad message must not end the loop)
             _log.exception("%s: the handler failed; it will come again", delivery.subject)
             return Nak(delay_s=5.0)
 
-    async def _renew(self, delivery: Delivery) -> None:
-        while True:
+    async def _renew(self) -> None:
+        """Keep the leases of all messages in hand: one task for all costs a message nothing."""
+        while self._options.renew_s:
             await asyncio.sleep(self._options.renew_s)
-            with contextlib.suppress(BusError):  # away for now: the lease holds, or the message comes to somebody else
-                await delivery.renew()
+            for delivery in list(self._in_hand.values()):
+                with contextlib.suppress(
+                    BusError
+                ):  # away for now: the lease holds, or the message comes to somebody else
+                    await delivery.renew()
 
 
 def _now() -> float:
