@@ -1,0 +1,161 @@
+"""Ask: from a question on the command line to its answer."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from stretto.bus.client import Client
+from stretto.bus.connection import Connection
+from stretto.bus.envelope import describe, new_id
+from stretto.bus.errors import TimedOut
+from stretto.cli.agents import TEAM as TEAM_ROLES
+from stretto.cli.answer_view import answer_data, answer_text, exit_code_of
+from stretto.cli.documents import add_documents, check_paths
+from stretto.cli.errors import Interrupted, UsageFailed
+from stretto.cli.interrupt import on_interrupt
+from stretto.cli.progress_view import progress_view
+from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
+from stretto.cli.system import MEMORY, TEAM, System, open_system
+from stretto.cli.terminal import say
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.request import Request
+from stretto.shared.requester import Requester
+from stretto.shared.settings import Settings
+
+__all__ = ["Question", "ask"]
+
+_CANCEL_WAIT_S: Final = 5.0
+_DEADLINE_GRACE_S: Final = 15.0
+"""A supervisor ends the run at its deadline; who waits, waits a little longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `stretto ask` was given.
+
+    Attributes:
+        docs: added to the memory first; the answer then comes from them alone.
+        timeout_s: after this the run fails.
+    """
+
+    text: str
+    docs: Sequence[Path] = ()
+    playbook: str | None = None
+    timeout_s: float | None = None
+    run: str | None = None
+
+    def request(self, scope: Sequence[str]) -> Request:
+        """The request.
+
+        Raises:
+            UsageFailed: the text is empty or too long, the playbook's name is none, or the limit is not possible.
+        """
+        try:
+            return Request(text=self.text, playbook=self.playbook, scope=tuple(scope), deadline_s=self.timeout_s)
+        except ValidationError as error:
+            raise UsageFailed(f"the request cannot be sent: {describe(error)}") from error
+
+
+async def ask(settings: Settings, question: Question, *, as_json: bool, quiet: bool) -> int:
+    """Answer the question on stdout; return the exit code. Control-C cancels the run."""
+    question.request(())  # before anything is started
+    check_paths(question.docs)
+    asking = _Asking(settings, question, as_json=as_json, quiet=quiet)
+    work = asyncio.ensure_future(asking.run())
+    with on_interrupt(lambda: asking.interrupt(work)):
+        await asyncio.wait({work})
+    if work.cancelled():
+        raise Interrupted("interrupted before the request was submitted")
+    return work.result()
+
+
+class _Asking:
+    """One question on its way."""
+
+    def __init__(self, settings: Settings, question: Question, *, as_json: bool, quiet: bool) -> None:
+        self._settings = settings
+        self._question = question
+        self._run = question.run or new_id()
+        self._as_json = as_json
+        self._view = progress_view(quiet=quiet)
+        self._submitted = False
+        self._interrupted = asyncio.Event()
+
+    def interrupt(self, work: asyncio.Future[int]) -> None:
+        """Cancel the run, if there is one; at the second time, leave at once."""
+        if self._submitted and not self._interrupted.is_set():
+            self._interrupted.set()
+        else:
+            work.cancel()
+
+    async def run(self) -> int:
+        with contextlib.ExitStack() as shown:
+            view = shown.enter_context(self._view)
+            view.step("looking for a running system")
+            async with open_system(self._settings, MEMORY, TEAM, on_start=view.step) as system:
+                answer = await self._on(system)
+                shown.close()  # the display ends before the answer is written, and the answer is there before our system ends
+                self._write(answer)
+                return exit_code_of(answer)
+
+    async def _on(self, system: System) -> Answer:
+        settings, docs = self._settings, self._question.docs
+        subjects = settings.deployment.subjects
+        async with await Connection.open(settings.connection(system.url, name="ask")) as connection:
+            # What our own system is made of will be there; of a running one, only what the question needs is asked for.
+            parts = ("memory", *TEAM_ROLES) if system.own else ("memory",) if docs else ()
+            wait_s = OWN_WAIT_S if system.own else OTHERS_WAIT_S
+            await wait_until_served(connection, subjects, "supervisor", *parts, timeout_s=wait_s)
+            scope = await add_documents(settings, connection, docs, on_progress=self._view.ingest)
+            client = Client(
+                connection=connection,
+                deployment=settings.deployment,
+                tenant=settings.tenant,
+                principal=settings.principal,
+            )
+            return await self._answer(Requester(client=client), scope)
+
+    async def _answer(self, requester: Requester, scope: Sequence[str]) -> Answer:
+        await requester.submit(self._question.request(scope), run=self._run)
+        self._submitted = True
+        async with asyncio.TaskGroup() as group:
+            cancelling = group.create_task(self._cancel_when_interrupted(requester))
+            try:
+                return await self._watch(requester)
+            finally:
+                cancelling.cancel()
+
+    async def _watch(self, requester: Requester) -> Answer:
+        limit_s = (self._question.timeout_s or self._settings.run_deadline_s) + _DEADLINE_GRACE_S
+        try:
+            async with asyncio.timeout(limit_s), contextlib.aclosing(requester.events(self._run)) as events:
+                async for event in events:
+                    self._view.event(event)
+                    if isinstance(event.message, Answer):
+                        return event.message
+        except TimeoutError as error:
+            raise TimedOut(f"run {self._run} has no answer after {limit_s:g} s: is a supervisor running?") from error
+        return await requester.result(self._run, timeout_s=_DEADLINE_GRACE_S)
+
+    async def _cancel_when_interrupted(self, requester: Requester) -> None:
+        await self._interrupted.wait()
+        self._view.step("cancelling the run")
+        await requester.cancel(self._run, reason="interrupted at the command line")
+        await asyncio.sleep(_CANCEL_WAIT_S)
+        raise Interrupted(f"run {self._run} is to be cancelled, but has not ended: see `stretto runs show {self._run}`")
+
+    def _write(self, answer: Answer) -> None:
+        if self._as_json:
+            print(json.dumps(answer_data(self._run, answer), ensure_ascii=False, indent=2))  # noqa: T201 (the command's own output)
+        elif text := answer_text(answer):
+            print(text)  # noqa: T201 (as above)
+        sys.stdout.flush()
+        if answer.state not in ("completed", "needs_human"):
+            say(f"stretto: run {self._run} {answer.state}: {answer.reason}")

@@ -1,0 +1,64 @@
+"""Execute: runs one command in an event loop, and turns what it raises into a line for a person and an exit code."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+import typer
+
+from stretto.cli.errors import ExitCode, Failure, failure_of
+from stretto.cli.terminal import printable
+from stretto.shared.settings import Settings, SettingsError, load_settings
+
+__all__ = ["execute"]
+
+Command = Callable[[Settings], Coroutine[Any, Any, int]]
+
+
+def execute(command: Command, *, as_json: bool = False, **overrides: object) -> NoReturn:
+    """Run `command` with the settings (`overrides` win) and exit with the code that it returns.
+
+    Expected errors are one line on stderr, and with `as_json` an object on stdout too. Others are defects: they show their traceback.
+    """
+    try:
+        settings = load_settings(**overrides)
+        _log_to_stderr(settings.log_level)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            code = runner.run(command(settings))
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    except BrokenPipeError:  # whoever read our output has gone
+        raise typer.Exit(ExitCode.FAILED) from None
+    except Exception as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        _tell(failure, as_json=as_json)
+        logging.getLogger(__name__).info("where it came from", exc_info=error)
+        raise typer.Exit(failure.exit_code) from None
+    raise typer.Exit(code)
+
+
+def _tell(failure: Failure, *, as_json: bool) -> None:
+    print(f"stretto: {printable(failure.message)}", file=sys.stderr)  # noqa: T201 (the command's own output)
+    if as_json:
+        print(json.dumps({"error": {"kind": failure.kind, "message": failure.message}}))  # noqa: T201 (as above)
+
+
+def _log_to_stderr(level: str) -> None:
+    try:
+        logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    except ValueError as error:
+        raise SettingsError(f"settings: log_level {level!r} is unknown: use DEBUG, INFO, WARNING or ERROR") from error
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where there is one: it takes a third off every hop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

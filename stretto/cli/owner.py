@@ -1,0 +1,24 @@
+"""Owner: how a part ends with the process that started it: the owner holds the other end of its standard input."""
+
+import asyncio
+import os
+import signal
+import sys
+
+__all__ = ["end_with_owner"]
+
+
+def end_with_owner() -> None:
+    """From now on, the end of standard input counts as SIGTERM.
+
+    The kernel ends it however the owner dies, kill -9 included: no part outlives its owner.
+    """
+    loop = asyncio.get_running_loop()
+    descriptor = sys.stdin.fileno()
+
+    def look() -> None:
+        if not os.read(descriptor, 1024):
+            loop.remove_reader(descriptor)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    loop.add_reader(descriptor, look)

@@ -1,0 +1,76 @@
+"""Part: a child process that serves, and ends with the process that started it."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["Part"]
+
+_KILL_AFTER_S = 2.0
+_LAST_WORDS_BYTES = 8_192
+
+
+class Part:
+    """One process of `stretto ... --owned`, with its output in a log."""
+
+    def __init__(self, name: str, process: Process, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process = process
+
+    @classmethod
+    async def start(cls, name: str, arguments: Sequence[str], *, url: str, log: Path) -> "Part":
+        """Start it on the server at `url`.
+
+        Raises:
+            OSError: the log cannot be written, or no process can be started.
+        """
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                # -P: what lies in the current folder is not to be taken for our own modules.
+                *(sys.executable, "-P", "-m", "stretto", *arguments, "--owned"),
+                stdin=PIPE,
+                stdout=DEVNULL,
+                stderr=output,
+                env={**os.environ, "STRETTO_NATS_URL": url},
+                # Control-C in a terminal reaches the owner, which stops its parts in order.
+                start_new_session=True,
+            )
+        return cls(name, process, log)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.returncode is not None
+
+    async def wait(self) -> int:
+        """Wait until it ends by itself; return its exit code (-n where signal n ended it)."""
+        return await self._process.wait()
+
+    async def stop(self, *, grace_s: float) -> None:
+        """Have it finish what it has in hand and end; kill it when that takes longer than `grace_s` and a little. Harmless when ended."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            async with asyncio.timeout(grace_s + _KILL_AFTER_S):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+
+    def last_words(self) -> str:
+        """The last line that it wrote, which says why it ended."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, self.log.stat().st_size - _LAST_WORDS_BYTES))
+                lines = log.read().decode(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return lines[-1].removeprefix("stretto: ") if lines else ""

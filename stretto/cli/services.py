@@ -1,0 +1,110 @@
+"""Services: from settings and a place on the bus to what a process serves. These are the composition roots of all processes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+from stretto.agents.agent import Agent
+from stretto.agents.worker import Worker
+from stretto.bus.subjects import check_token
+from stretto.cli.models import model_of
+from stretto.shared.memory.errors import MemoryRefused
+from stretto.shared.memory.protocol import Memory
+from stretto.shared.process import Process, Service
+from stretto.shared.settings import Settings
+
+__all__ = ["agent_service", "memory_service", "open_memory", "supervisor_services"]
+
+
+def agent_service(process: Process, agent: Agent[Any, Any], *, slots: int | None = None) -> Worker:
+    """An agent that thinks with the deployment's model.
+
+    Raises:
+        SettingsError: the model is unknown.
+    """
+    memory = process.memory_of(process.settings.tenant)
+    return Worker(
+        agent=agent,
+        connection=process.connection,
+        deployment=process.deployment,
+        wire=process.wire,
+        model=model_of(process.settings.model, embed=memory.embed),
+        memory_of=process.memory_of,
+        instance=process.instance,
+        slots=slots,
+    )
+
+
+def supervisor_services(process: Process) -> tuple[Service, ...]:
+    """A supervisor, and the planner agent beside it.
+
+    Raises:
+        PlaybookError: a playbook is wrong; the text says where.
+        SettingsError: the model is unknown.
+    """
+    from stretto.supervisor.choose import Chooser
+    from stretto.supervisor.decide import Limits
+    from stretto.supervisor.loop import Supervisor
+    from stretto.supervisor.planner import Planner
+    from stretto.supervisor.playbooks import Playbooks
+    from stretto.supervisor.router import Router
+
+    settings = process.settings
+    playbooks = Playbooks.load(settings.playbooks)
+    router = Router(playbooks=playbooks, embed=process.memory_of(settings.tenant).embed)
+    supervisor = Supervisor(
+        connection=process.connection,
+        deployment=process.deployment,
+        wire=process.wire,
+        artifacts=process.artifacts,
+        chooser=Chooser(playbooks=playbooks, router=router),
+        limits=Limits(run_deadline_s=settings.run_deadline_s, role_wait_s=settings.role_wait_s),
+        instance=process.instance,
+    )
+    return supervisor, agent_service(process, Planner())
+
+
+@contextlib.asynccontextmanager
+async def open_memory(settings: Settings) -> AsyncGenerator[Callable[[str], Memory]]:
+    """Own the vector store of the data directory; what is yielded gives a tenant's memory.
+
+    Raises:
+        StoreUnusable, EmbedderUnusable: they cannot be opened; another process may own the store.
+    """
+    from stretto.shared.memory.embedder import MiniLM
+    from stretto.shared.memory.local import LocalMemory
+    from stretto.shared.memory.store import VectorStore
+
+    embedder = MiniLM()
+    store = VectorStore(settings.data_dir / "memory", embedder=embedder.name, dimensions=embedder.dimensions)
+
+    def memory_of(tenant: str) -> Memory:
+        try:
+            return LocalMemory(tenant=check_token(tenant, "tenant"), store=store, embedder=embedder)
+        except ValueError as error:
+            raise MemoryRefused(str(error)) from error
+
+    # Both take a second of imports, and both import numpy, which two threads must not do at once.
+    with contextlib.suppress(ImportError):  # told below, by whoever needs it
+        await asyncio.to_thread(__import__, "numpy")
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.to_thread(store.open))
+            group.create_task(asyncio.to_thread(embedder.load))
+        yield memory_of
+    finally:
+        await asyncio.to_thread(store.close)
+
+
+def memory_service(process: Process, memory_of: Callable[[str], Memory]) -> Service:
+    """The service that lets others reach an opened memory."""
+    from stretto.shared.memory.service import MemoryService
+
+    return MemoryService(
+        connection=process.connection,
+        subjects=process.deployment.subjects,
+        wire=process.wire,
+        memory_of=memory_of,
+        instance=process.instance,
+    )

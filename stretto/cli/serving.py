@@ -1,0 +1,58 @@
+"""Serving: what the commands do that run a service: find the server, connect, serve until told to stop."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from stretto.bus.server_owner import running
+from stretto.cli.owner import end_with_owner
+from stretto.cli.services import agent_service, memory_service, open_memory, supervisor_services
+from stretto.shared.process import Process, Service, open_process, serve
+from stretto.shared.settings import Settings
+
+__all__ = ["serve_agent", "serve_memory", "serve_supervisor", "serve_team"]
+
+
+async def serve_agent(settings: Settings, name: str, *, slots: int | None, owned: bool) -> int:
+    """Serve one agent."""
+    from stretto.cli.agents import load_agent
+
+    agent = load_agent(name)
+    return await _serve(settings, agent.role, lambda process: [agent_service(process, agent, slots=slots)], owned=owned)
+
+
+async def serve_supervisor(settings: Settings, *, owned: bool) -> int:
+    """Serve as a supervisor, with the planner."""
+    return await _serve(settings, "supervisor", supervisor_services, owned=owned)
+
+
+async def serve_team(settings: Settings, *, owned: bool) -> int:
+    """A supervisor and the specialists in one process, for a system that lives as long as one question."""
+    from stretto.cli.agents import TEAM, load_agent
+
+    agents = [load_agent(name) for name in TEAM]
+
+    def team(process: Process) -> Sequence[Service]:
+        def as_role(role: str) -> Process:
+            return replace(process, instance=f"{role}{process.instance.removeprefix('team')}")
+
+        return [
+            *supervisor_services(as_role("supervisor")),
+            *(agent_service(as_role(agent.role), agent) for agent in agents),
+        ]
+
+    return await _serve(settings, "team", team, owned=owned)
+
+
+async def serve_memory(settings: Settings, *, owned: bool) -> int:
+    """Own the vector store and serve it."""
+    async with open_memory(settings) as memory_of:
+        return await _serve(settings, "memory", lambda process: [memory_service(process, memory_of)], owned=owned)
+
+
+async def _serve(settings: Settings, role: str, build: Callable[[Process], Sequence[Service]], *, owned: bool) -> int:
+    if owned:
+        end_with_owner()
+    url = settings.nats_url or await running(settings.data_dir)
+    async with open_process(settings, role, url=url) as process:
+        await serve(*build(process), grace_s=settings.grace_s)
+    return 0
