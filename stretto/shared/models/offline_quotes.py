@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stretto.shared.contracts.findings import Quote, Quotes
+from stretto.shared.memory.place import heading_of
 from stretto.shared.models.diversity import choose_diverse
 from stretto.shared.models.protocol import Document
 from stretto.shared.models.relevance import Candidate, Embed, Ranked, rank_candidates
@@ -66,7 +67,7 @@ async def pick_quotes(question: str, documents: Sequence[Document], *, embed: Em
 
 def subject_of(document: Document) -> str:
     """What a document is about by its place: the nearest heading."""
-    return document.place.split(" > ")[-1].split(", line ")[0]
+    return heading_of(document.place).split(" > ")[-1]
 
 
 def _candidate(spot: _Spot) -> Candidate:
