@@ -73,7 +73,7 @@ async def rank_candidates(
     cosine, and terms weigh by rarity alone.
     """
     terms = terms_of(question)
-    parts = [Parts.of(one.text, f"{one.subject} {one.context}", one.passage) for one in candidates]
+    parts = Parts.of_many([(one.text, f"{one.subject} {one.context}", one.passage) for one in candidates])
     weight = rarity(list(terms), parts)
     order = sorted(range(len(parts)), key=lambda at: -coverage(parts[at], weight) - 0.5 * (candidates[at].score or 0.0))
     vectors: dict[int, tuple[float, ...]] = {}

@@ -25,9 +25,16 @@ class Parts:
     def of(cls, text: str, context: str, passage: str) -> "Parts":
         return cls(content_stems(text), content_stems(context), content_stems(passage))
 
+    @classmethod
+    def of_many(cls, texts: Sequence[tuple[str, str, str]]) -> "list[Parts]":
+        """As `of`, for many texts, contexts and passages: what several share is read once."""
+        shared = {one: content_stems(one) for one in {part for _, *others in texts for part in others}}
+        return [cls(content_stems(text), shared[context], shared[passage]) for text, context, passage in texts]
+
     @property
-    def whole(self) -> frozenset[str]:
-        return self.context | (self.passage or self.text)
+    def home(self) -> tuple[frozenset[str], frozenset[str]]:
+        """What tells passages apart."""
+        return self.context, self.passage or self.text
 
 
 def terms_of(question: str) -> dict[str, str]:
@@ -40,8 +47,9 @@ def terms_of(question: str) -> dict[str, str]:
 
 def rarity(terms: Sequence[str], parts: Sequence[Parts]) -> dict[str, float]:
     """More for terms that few passages have: where all speak of one product, its name says little."""
-    passages = {one.whole for one in parts}
-    return {term: (1 + len(passages)) / (1 + sum(term in one for one in passages)) for term in terms}
+    passages = {one.home for one in parts}
+    holding = {term: sum(term in context or term in text for context, text in passages) for term in terms}
+    return {term: (1 + len(passages)) / (1 + holding[term]) for term in terms}
 
 
 def weights(rare: Mapping[str, float], changes: Sequence[float]) -> dict[str, float]:
