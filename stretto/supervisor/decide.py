@@ -119,8 +119,9 @@ def decide(
     if ends:
         end = min(ends, key=lambda one: one.moment.seq)
         until = end.moment.seq
-        course = state.course_at(until)
-        return Orders(answer=merge(course, _expansion(state, request, until), end))
+        if until < state.last_seq:
+            expansion = _expansion(state, request, until)
+        return Orders(answer=merge(state.course_at(until), expansion, end))
 
     deadline = request.at + timedelta(seconds=limit_s)
     timers = (TimerOrder(DEADLINE, deadline),)

@@ -87,9 +87,9 @@ class _Unfolding:
             elif step in self._shape.rescues:
                 self._rescue(step)
             else:
-                task = self._task(step, 1, into.done.get, self._since)
-                if task.done is not None:
-                    into.done[step] = task.done
+                done = self._task(step, 1, into.done.get, self._since).done
+                if done is not None:
+                    into.done[step] = done
         if len(into.done) == len(self._shape.tasks) - len(self._shape.rescues):
             into.ends.append(End(max(done.moment for done in into.done.values()), "completed"))
 
@@ -162,7 +162,7 @@ class _Unfolding:
         self._into.tasks.append(task)
         if task.moment is not None and task.status == "failed":
             self._fail(task.moment, task.problem)
-        if task.done is not None and planned.role == ESCALATION:
+        if planned.role == ESCALATION and task.done is not None:
             self._escalate(task, task.done)
         return task
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
@@ -21,8 +22,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Moment:
+class Moment(NamedTuple):
     """A point in the run's log: a sequence in its stream and the server's time there (aware UTC)."""
 
     seq: int

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterable
 from functools import reduce
 from operator import add
 
@@ -26,14 +27,15 @@ def merge(course: Course | None, expansion: Expansion, end: End) -> Answer:
     """The answer of a run that ended with `end`, from the tasks as they stood then."""
     shape = course.shape if course else None
     review = _review(shape, expansion)
+    reports = tuple(_report(task, {}) for task in expansion.tasks)
     answer = Answer(
         state=end.state,
         reason=end.reason,
         review=review,
         escalation=end.escalation,
         playbook=shape.plan.playbook if shape else "",
-        usage=reduce(add, (_usage(task) for task in expansion.tasks), Usage()),
-        tasks=tuple(_report(task, {}) for task in expansion.tasks),
+        usage=_total(report.usage for report in reports),
+        tasks=reports,
     )
     if end.state != "completed" or shape is None:
         return answer
@@ -95,8 +97,8 @@ def _review(shape: PlanShape | None, expansion: Expansion) -> Review | None:
     return next(reversed(expansion.reviews.values()), None)
 
 
-def _usage(task: TaskState) -> Usage:
-    return reduce(add, (result.usage for result in task.attempts), Usage())
+def _total(usages: Iterable[Usage]) -> Usage:
+    return reduce(add, usages, Usage())
 
 
 def _report(task: TaskState, contributed: dict[str, tuple[int, ...]]) -> TaskReport:
@@ -107,7 +109,7 @@ def _report(task: TaskState, contributed: dict[str, tuple[int, ...]]) -> TaskRep
         agent=task.attempts[-1].agent if task.attempts else "",
         attempts=len(task.attempts),
         seconds=sum(result.seconds for result in task.attempts),
-        usage=_usage(task),
+        usage=_total(result.usage for result in task.attempts),
         models=tuple(dict.fromkeys(model for result in task.attempts for model in result.models)),
         contributed=contributed.get(task.id, ()),
     )

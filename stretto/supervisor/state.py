@@ -81,25 +81,24 @@ class RunState:
 
 def evolve(state: RunState, fact: Fact) -> RunState:
     """`state` with `fact` in it. Folding the same fact again changes nothing, and the order of facts does not matter."""
-    state = replace(state, last_seq=max(state.last_seq, fact.seq))
+    last_seq = max(state.last_seq, fact.seq)
     match fact:
         case RequestAccepted():
-            return _with_course(replace(state, request=_first(state.request, fact)))
+            return _with_course(replace(state, last_seq=last_seq, request=_first(state.request, fact)))
         case Decided():
-            return _with_course(_decided(state, fact))
+            return _with_course(_decided(state, fact, last_seq))
         case ResultRecorded(result=result):
             key = (result.role, result.task, result.attempt)
-            known = state.results.get(key)
-            if known is not None and known.seq <= fact.seq:
-                return state
-            state = replace(state, results={**state.results, key: fact})
+            results = {**state.results, key: _first(state.results.get(key), fact)}
+            state = replace(state, last_seq=last_seq, results=results)
             return _with_course(state) if result.role == PLANNER else state
         case CommandGiven():
-            return replace(state, cancel=_first(state.cancel, fact))
+            return replace(state, last_seq=last_seq, cancel=_first(state.cancel, fact))
         case TimerFired(name=name):
-            return replace(state, timers={**state.timers, name: _first(state.timers.get(name), fact)})
+            timers = {**state.timers, name: _first(state.timers.get(name), fact)}
+            return replace(state, last_seq=last_seq, timers=timers)
         case Answered():
-            return replace(state, answered=_first(state.answered, fact))
+            return replace(state, last_seq=last_seq, answered=_first(state.answered, fact))
         case _:
             assert_never(fact)
 
@@ -108,20 +107,29 @@ def _first(known: _F | None, fact: _F) -> _F:
     return fact if known is None or fact.seq < known.seq else known
 
 
-def _decided(state: RunState, fact: Decided) -> RunState:
-    events = fact.decision.events
-    state = replace(state, decision_seq=max(state.decision_seq, fact.seq))
-    if any(isinstance(event, PlanMade | PlanningAsked) for event in events):
-        state = replace(state, planned=_first(state.planned, fact))
-    if any(isinstance(event, RunRejected) for event in events):
-        state = replace(state, rejected=_first(state.rejected, fact))
-    if any(isinstance(event, RoleUnserved) for event in events):
-        state = replace(state, unserved=_first(state.unserved, fact))
-    return state
+def _decided(state: RunState, fact: Decided, last_seq: int) -> RunState:
+    planned, rejected, unserved = state.planned, state.rejected, state.unserved
+    for event in fact.decision.events:
+        match event:
+            case PlanMade() | PlanningAsked():
+                planned = _first(planned, fact)
+            case RunRejected():
+                rejected = _first(rejected, fact)
+            case RoleUnserved():
+                unserved = _first(unserved, fact)
+    return replace(
+        state,
+        last_seq=last_seq,
+        decision_seq=max(state.decision_seq, fact.seq),
+        planned=planned,
+        rejected=rejected,
+        unserved=unserved,
+    )
 
 
 def _with_course(state: RunState) -> RunState:
-    return replace(state, course=_course(state, WHOLE_LOG))
+    course = _course(state, WHOLE_LOG)
+    return state if course is None else replace(state, course=course)
 
 
 def _course(state: RunState, until: int) -> Course | None:
