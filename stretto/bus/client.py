@@ -15,7 +15,7 @@ from stretto.bus.errors import Conflict, DecodeError, RunExists, TimedOut
 from stretto.bus.message import Message
 from stretto.bus.run_log import RunLog, stand_ins
 from stretto.bus.streams import Deployment
-from stretto.bus.subjects import RunKey, RunSubject
+from stretto.bus.subjects import RunKey, RunSubject, check_token
 from stretto.bus.wire import Wire
 
 __all__ = ["Client", "LiveMessage", "RunMessage"]
@@ -42,7 +42,11 @@ class LiveMessage:
 
 
 class Client:
-    """Speaks for one principal of one tenant."""
+    """Speaks for one principal of one tenant.
+
+    Raises:
+        ValueError: the name of one has characters that are not allowed.
+    """
 
     def __init__(
         self, *, connection: Connection, deployment: Deployment, tenant: str = "default", principal: str = "local"
@@ -52,8 +56,8 @@ class Client:
         self._subjects = deployment.subjects
         self._wire = Wire(artifacts=Artifacts(connection=connection, subjects=self._subjects))
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=self._wire)
-        self._tenant = tenant
-        self._principal = principal
+        self._tenant = check_token(tenant, "tenant")
+        self._principal = check_token(principal, "principal")
 
     @property
     def tenant(self) -> str:
@@ -67,7 +71,7 @@ class Client:
         """Start a run; return its id. Submitting the same request under the same run id again is the same run.
 
         Raises:
-            ValueError: the tenant, the principal or the run id has characters that are not allowed.
+            ValueError: the run id has characters that are not allowed.
             RunExists: the run id belongs to another request.
             TooLarge, Busy, TimedOut, StreamMissing: see `stretto.bus.errors`. After TimedOut, submit again with the same run id.
         """
