@@ -9,7 +9,7 @@ from stretto.bus.errors import Misconfigured, StoreLocked
 from stretto.bus.server_lock import FileLock, held_note
 from stretto.bus.server_probe import greeting
 
-__all__ = ["OwnerLock", "running"]
+__all__ = ["OwnerLock", "owner_pid", "running"]
 
 _LOCK = "lock"
 _WAIT_S = 0.5
@@ -63,14 +63,28 @@ async def running(data_dir: Path) -> str | None:
     Raises:
         Misconfigured: this user may not look into the directory.
     """
-    try:
-        owner = _owner_of(data_dir)
-    except OSError as error:
-        raise Misconfigured(f"{data_dir / _LOCK} cannot be read: {error.strerror or error}") from error
+    owner = _owner_for_others(data_dir)
     if owner is None or owner.url is None:
         return None
     found = await greeting(owner.url)
     return owner.url if found is not None and found.server_name == owner.server_name else None
+
+
+def owner_pid(data_dir: Path) -> int | None:
+    """The process that runs a system on `data_dir` now, None where none does. It holds the lock, so it lives.
+
+    Raises:
+        Misconfigured: this user may not look into the directory.
+    """
+    owner = _owner_for_others(data_dir)
+    return None if owner is None else owner.pid
+
+
+def _owner_for_others(data_dir: Path) -> _Owner | None:
+    try:
+        return _owner_of(data_dir)
+    except OSError as error:
+        raise Misconfigured(f"{data_dir / _LOCK} cannot be read: {error.strerror or error}") from error
 
 
 def _owner_of(data_dir: Path) -> _Owner | None:

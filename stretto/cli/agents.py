@@ -44,12 +44,13 @@ def load_agent(name: str) -> Agent[Any, Any]:
         raise UsageFailed(f"there is no module {module_name} in {here} or among what is installed") from error
     except (ImportError, SyntaxError, TypeError, ValueError) as error:
         raise UsageFailed(f"{module_name} cannot be imported: {error}") from error
-    found = getattr(module, class_name, None)
+    found: Any = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Agent)):
         raise UsageFailed(f"{path} is no agent: name a class that is derived from stretto.agents.Agent")
-    if not hasattr(found, "role"):
+    kind: type[Agent[Any, Any]] = found
+    if not hasattr(kind, "role"):
         raise UsageFailed(f"{path} has no role: set `role` and `description` on the class")
     try:
-        return found()
+        return kind()
     except TypeError as error:
         raise UsageFailed(f"{path} cannot be made without arguments: {error}") from error

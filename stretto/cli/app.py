@@ -26,9 +26,12 @@ team_app = typer.Typer(no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
 app.add_typer(supervisor_app, name="supervisor")
 app.add_typer(memory_app, name="memory")
+runs_app = typer.Typer(no_args_is_help=True, help="What was asked, and what became of it.")
+app.add_typer(runs_app, name="runs")
 app.add_typer(team_app, name="team", hidden=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress at stderr.")]
 Owned = Annotated[bool, typer.Option("--owned", hidden=True, help="Stop when standard input ends.")]
 Tenant = Annotated[str | None, typer.Option(help="For whom; without it the setting `tenant`.")]
 Slots = Annotated[int | None, typer.Option(min=1, max=1_000, help="How many tasks at once.")]
@@ -54,7 +57,7 @@ def ask(
         str | None, typer.Option(help="Follow this playbook; `planner` has the planner agent make a plan.")
     ] = None,
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress at stderr.")] = False,
+    quiet: Quiet = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the run fails.", min=0.1)] = None,
     tenant: Tenant = None,
     run_id: Annotated[
@@ -71,6 +74,99 @@ def ask(
         as_json=as_json,
         tenant=tenant,
     )
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="In the background: return when it is up.")] = False,
+) -> None:
+    """Run the whole system on this machine, and restart what dies, until Control-C or `stretto down`."""
+    from stretto.cli.execute import execute
+
+    if detach:
+        from stretto.cli.detach import up_detached
+
+        execute(up_detached)
+    from stretto.cli.up import up
+
+    execute(up)
+
+
+@app.command()
+def down() -> None:
+    """Stop the system that runs on this data directory."""
+    from stretto.cli.down import down
+    from stretto.cli.execute import execute
+
+    execute(down)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """The running system: its server, roles, queues, streams and memory."""
+    from stretto.cli.execute import execute
+    from stretto.cli.status import status
+
+    execute(lambda settings: status(settings, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What is wrong here, and what to do."""
+    from stretto.cli.doctor import doctor
+    from stretto.cli.execute import execute
+
+    execute(lambda settings: doctor(settings, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def healthcheck(role: Annotated[str, typer.Argument(help="supervisor, memory, or an agent's role.")]) -> None:
+    """Exit with 0 when a process of the role on this host is alive."""
+    from stretto.cli.execute import execute
+    from stretto.cli.healthcheck import healthcheck
+
+    execute(lambda settings: healthcheck(settings, role))
+
+
+@app.command()
+def version(as_json: Json = False) -> None:
+    """The versions of Stretto and of what it stands on."""
+    from stretto.cli.version import show_version
+
+    show_version(as_json=as_json)
+
+
+@runs_app.command("list")
+def runs_list(
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at the most.")] = 20,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """The latest runs, newest first."""
+    from stretto.cli.execute import execute
+    from stretto.cli.runs import list_runs
+
+    execute(lambda settings: list_runs(settings, limit=limit, as_json=as_json), as_json=as_json, tenant=tenant)
+
+
+@runs_app.command("show")
+def runs_show(
+    run: Annotated[str, typer.Argument(help="The run's id.")], tenant: Tenant = None, as_json: Json = False
+) -> None:
+    """One run: everything that happened in it, and its answer."""
+    from stretto.cli.execute import execute
+    from stretto.cli.run_log import show_run
+
+    execute(lambda settings: show_run(settings, run, as_json=as_json), as_json=as_json, tenant=tenant)
+
+
+@agent_app.command("list")
+def agent_list(as_json: Json = False) -> None:
+    """Every agent that is alive."""
+    from stretto.cli.execute import execute
+    from stretto.cli.status import agent_list
+
+    execute(lambda settings: agent_list(settings, as_json=as_json), as_json=as_json)
 
 
 @agent_app.command("run")
@@ -118,6 +214,72 @@ def memory_run(owned: Owned = False) -> None:
     from stretto.cli.serving import serve_memory
 
     execute(lambda settings: serve_memory(settings, owned=owned))
+
+
+@memory_app.command("add")
+def memory_add(
+    paths: Annotated[list[Path], typer.Argument(help="Folders and files: Markdown, text, HTML, PDF, DOCX.")],
+    prune: Annotated[bool, typer.Option("--prune", help="Forget documents that are no longer there.")] = False,
+    tenant: Tenant = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Bring documents into the memory: unchanged ones are skipped, changed ones replaced."""
+    from stretto.cli.execute import execute
+    from stretto.cli.memory_commands import add
+
+    execute(
+        lambda settings: add(settings, paths, prune=prune, as_json=as_json, quiet=quiet), as_json=as_json, tenant=tenant
+    )
+
+
+@memory_app.command("search")
+def memory_search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="Only in this root (`memory stats` lists them); may be repeated.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at the most.")] = 8,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """The passages nearest to a query, by meaning and by words."""
+    from stretto.cli.execute import execute
+    from stretto.cli.memory_commands import search
+
+    execute(
+        lambda settings: search(settings, query, scope=scope or (), limit=limit, as_json=as_json),
+        as_json=as_json,
+        tenant=tenant,
+    )
+
+
+@memory_app.command("forget")
+def memory_forget(
+    root: Annotated[str | None, typer.Option(help="The documents of this root.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="This document; may be repeated.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All of the tenant's.")] = False,
+    tenant: Tenant = None,
+    as_json: Json = False,
+) -> None:
+    """Drop documents from the memory."""
+    from stretto.cli.execute import execute
+    from stretto.cli.memory_commands import forget
+
+    execute(
+        lambda settings: forget(settings, root=root, sources=source or (), everything=everything, as_json=as_json),
+        as_json=as_json,
+        tenant=tenant,
+    )
+
+
+@memory_app.command("stats")
+def memory_stats(tenant: Tenant = None, as_json: Json = False) -> None:
+    """What the memory holds."""
+    from stretto.cli.execute import execute
+    from stretto.cli.memory_commands import stats
+
+    execute(lambda settings: stats(settings, as_json=as_json), as_json=as_json, tenant=tenant)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["Part"]
+__all__ = ["Part", "last_line"]
 
 _KILL_AFTER_S = 2.0
 _LAST_WORDS_BYTES = 8_192
@@ -67,10 +67,15 @@ class Part:
 
     def last_words(self) -> str:
         """The last line that it wrote, which says why it ended."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, self.log.stat().st_size - _LAST_WORDS_BYTES))
-                lines = log.read().decode(errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        return lines[-1].removeprefix("stretto: ") if lines else ""
+        return last_line(self.log)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log, empty where there is none; of an error's line, what it says."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _LAST_WORDS_BYTES))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1].removeprefix("stretto: ") if lines else ""

@@ -9,6 +9,8 @@ from stretto.cli.terminal import say
 from stretto.shared.memory.ingest_report import IngestProgress
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from stretto.cli.plan_view import PlanView
     from stretto.shared.requester import Event
 
@@ -111,7 +113,7 @@ class LiveView:
             console=self._console,
         )
         self._documents = self._bar.add_task("", total=None, passages=0, source="", visible=False)
-        self._live = Live(self, console=self._console, refresh_per_second=10, transient=False)
+        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=10)
 
     def __enter__(self) -> Self:
         self._live.__enter__()
@@ -141,16 +143,15 @@ class LiveView:
         self._step = ""
         self._plan.take(event)
 
-    def __rich__(self) -> object:
-        from rich.console import Group
-        from rich.spinner import Spinner
+    def _render(self) -> "Group":
+        from rich.console import Group, RenderableType
         from rich.text import Text
 
-        parts: list[object] = []
+        parts: list[RenderableType] = []
         if self._bar.tasks[0].visible:
             parts.append(self._bar)
         if self._plan.tasks or self._plan.headline != "waiting for a plan":
             parts.append(self._plan)
         if self._step:
-            parts.append(Spinner("dots", Text(self._step, "dim")))
-        return Group(*parts)  # type: ignore[arg-type]  # all of them are renderable
+            parts.append(Text(self._step, "dim"))
+        return Group(*parts)

@@ -1,0 +1,33 @@
+"""Running system: a connection to the system that runs now, for commands that only look."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+from stretto.bus.connection import Connection
+from stretto.bus.server import running
+from stretto.cli.errors import NotReachable
+from stretto.shared.settings import Settings
+
+__all__ = ["connect_to_running", "running_url"]
+
+
+async def running_url(settings: Settings) -> str | None:
+    """Where the server of the running system is, None where nothing runs."""
+    return settings.nats_url or await running(settings.data_dir)
+
+
+@contextlib.asynccontextmanager
+async def connect_to_running(settings: Settings, *, name: str) -> AsyncGenerator[tuple[Connection, str]]:
+    """A connection to the running system, and its URL.
+
+    Raises:
+        NotReachable: none runs on the data directory.
+        Unreachable, NotPermitted: see `Connection.open`.
+    """
+    url = await running_url(settings)
+    if url is None:
+        raise NotReachable(
+            f"no system runs on {settings.data_dir}: start one with `stretto up`, or name a server in STRETTO_NATS_URL"
+        )
+    async with await Connection.open(settings.connection(url, name=name)) as connection:
+        yield connection, url

@@ -1,0 +1,129 @@
+"""Runs: what was asked lately and what became of it, from the runs' own logs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from stretto.bus.artifacts import Artifacts
+from stretto.bus.connection import Connection, Stored
+from stretto.bus.envelope import Body, open_envelope
+from stretto.bus.errors import DecodeError, StreamMissing
+from stretto.bus.run_log import stand_ins
+from stretto.bus.subjects import RunSubject
+from stretto.bus.wire import Wire
+from stretto.cli.output import write_json, write_table
+from stretto.cli.running_system import connect_to_running
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.request import Request
+from stretto.shared.settings import Settings
+
+__all__ = ["list_runs"]
+
+_TAIL: Final = 5_000
+"""So many of a shard's last messages are looked at: a long history is not read through for a list of the latest runs."""
+
+_SHOWN_CHARS: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    run: str
+    asked_at: datetime
+    principal: str
+    text: str
+    answer: Answer | None
+    ended_at: datetime | None
+
+    @property
+    def state(self) -> str:
+        return self.answer.state if self.answer else "open"
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.ended_at - self.asked_at).total_seconds() if self.ended_at else None
+
+
+async def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
+    """The tenant's latest runs, newest first."""
+    async with connect_to_running(settings, name="runs") as (connection, _):
+        reader = _Reader(settings, connection)
+        runs = [run for shard in range(settings.shards) for run in await reader.runs(shard)]
+    runs.sort(key=lambda run: run.asked_at, reverse=True)
+    runs = runs[:limit]
+    if as_json:
+        write_json({"runs": [_data(run) for run in runs]})
+    else:
+        write_table(
+            ("run", "asked", "state", "time", "by", "request"),
+            (
+                (
+                    run.run,
+                    f"{run.asked_at.astimezone():%Y-%m-%d %H:%M:%S}",
+                    run.state,
+                    "" if run.seconds is None else f"{run.seconds:.1f} s",
+                    run.principal,
+                    _short(run.text),
+                )
+                for run in runs
+            ),
+        )
+    return 0
+
+
+class _Reader:
+    """Reads the ends of the shards."""
+
+    def __init__(self, settings: Settings, connection: Connection) -> None:
+        self._tenant = settings.tenant
+        self._connection = connection
+        self._subjects = settings.deployment.subjects
+        self._wire = Wire(artifacts=Artifacts(connection=connection, subjects=self._subjects))
+
+    async def runs(self, shard: int) -> list[_Run]:
+        stream = self._subjects.runs_stream(shard)
+        found = await self._connection.api(f"STREAM.INFO.{stream}")
+        if "error" in found:
+            raise StreamMissing(f"there is no stream {stream}: is a supervisor running for this prefix?")
+        from_seq = max(1, int(found["state"]["last_seq"]) - _TAIL)
+        runs = f"{self._subjects.prefix}.run.{shard}.{self._tenant}.*"
+        answers: dict[str, tuple[Answer, datetime]] = {}
+        for stored in await self._connection.read(stream, f"{runs}.answer", from_seq=from_seq):
+            opened = await self._open(stored, Answer)
+            if opened is not None:
+                answers.setdefault(opened[0].key.run, (opened[1], stored.at))
+        listed: dict[str, _Run] = {}
+        for stored in await self._connection.read(stream, f"{runs}.request.*", from_seq=from_seq):
+            request = await self._open(stored, Request)
+            if request is not None:
+                where, message = request
+                answer, ended_at = answers.get(where.key.run, (None, None))
+                run = _Run(where.key.run, stored.at, where.tail[0], message.text, answer, ended_at)
+                listed.setdefault(run.run, run)
+        return list(listed.values())
+
+    async def _open(self, stored: Stored, kind: type[Body]) -> tuple[RunSubject, Body] | None:
+        """None for junk, which counts for nothing."""
+        try:
+            where = self._subjects.parse_run(stored.subject)
+            envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, where.key))
+            return where, open_envelope(envelope, kind)
+        except (DecodeError, ValueError):
+            return None
+
+
+def _data(run: _Run) -> dict[str, Any]:
+    return {
+        "run": run.run,
+        "asked_at": run.asked_at.isoformat(),
+        "principal": run.principal,
+        "text": run.text,
+        "state": run.state,
+        "answered": run.answer.answered if run.answer else False,
+        "seconds": run.seconds,
+        "reason": run.answer.reason if run.answer else "",
+    }
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARS else f"{line[: _SHOWN_CHARS - 1]}…"
