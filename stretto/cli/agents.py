@@ -47,7 +47,7 @@ def load_agent(name: str) -> Agent[Any, Any]:
     found: Any = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Agent)):
         raise UsageFailed(f"{path} is no agent: name a class that is derived from stretto.agents.Agent")
-    kind: type[Agent[Any, Any]] = found
+    kind: type[Agent[Any, Any]] = found  # pyright: ignore[reportUnknownVariableType]  # a class knows nothing of its type arguments
     if not hasattr(kind, "role"):
         raise UsageFailed(f"{path} has no role: set `role` and `description` on the class")
     try:

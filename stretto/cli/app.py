@@ -1,10 +1,13 @@
 """The `stretto` command: its commands and options. Each imports what it needs when it is called, so that `--help` is quick."""
 
+import json
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
 __all__ = ["app", "main"]
 
@@ -284,4 +287,14 @@ def memory_stats(tenant: Tenant = None, as_json: Json = False) -> None:
 
 def main() -> None:
     """The entry point."""
-    app(prog_name="stretto")
+    if "--json" not in sys.argv:
+        app(prog_name="stretto")
+        return
+    try:
+        code = app(prog_name="stretto", standalone_mode=False)
+    except TyperException as error:  # wrong usage: told as an object, as every other error is
+        message = error.format_message()
+        print(f"stretto: {message}", file=sys.stderr)  # noqa: T201 (the command's own output)
+        print(json.dumps({"error": {"kind": "UsageFailed", "message": message}}))  # noqa: T201 (as above)
+        sys.exit(error.exit_code)
+    sys.exit(code)

@@ -17,20 +17,22 @@ from stretto.bus.envelope import describe, new_id
 from stretto.bus.errors import TimedOut
 from stretto.cli.agents import TEAM as TEAM_ROLES
 from stretto.cli.answer_view import answer_data, answer_text, exit_code_of
+from stretto.cli.check import check_usage
 from stretto.cli.documents import add_documents, check_paths
-from stretto.cli.errors import Interrupted, UsageFailed
+from stretto.cli.errors import Interrupted, NotReachable, SystemGone, UsageFailed
 from stretto.cli.interrupt import on_interrupt
 from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
 from stretto.cli.system import MEMORY, TEAM, System, open_system
 from stretto.cli.terminal import say
 from stretto.shared.contracts.answer import Answer
-from stretto.shared.contracts.request import Request
+from stretto.shared.contracts.request import MAX_REQUEST_CHARS, Request
 from stretto.shared.requester import Requester
 from stretto.shared.settings import Settings
 
 __all__ = ["Question", "ask"]
 
+_OTHER_SYSTEMS: Final = 4
 _CANCEL_WAIT_S: Final = 5.0
 _DEADLINE_GRACE_S: Final = 15.0
 """A supervisor ends the run at its deadline; who waits, waits a little longer."""
@@ -57,6 +59,12 @@ class Question:
         Raises:
             UsageFailed: the text is empty or too long, the playbook's name is none, or the limit is not possible.
         """
+        if not self.text.strip():
+            raise UsageFailed("the request is empty: say what you want to know")
+        if len(self.text) > MAX_REQUEST_CHARS:
+            raise UsageFailed(
+                f"the request has {len(self.text)} characters, more than {MAX_REQUEST_CHARS}: put long texts into --docs"
+            )
         try:
             return Request(text=self.text, playbook=self.playbook, scope=tuple(scope), deadline_s=self.timeout_s)
         except ValidationError as error:
@@ -65,8 +73,11 @@ class Question:
 
 async def ask(settings: Settings, question: Question, *, as_json: bool, quiet: bool) -> int:
     """Answer the question on stdout; return the exit code. Control-C cancels the run."""
-    question.request(())  # before anything is started
+    # Before anything is started:
+    question.request(())
     check_paths(question.docs)
+    if question.run is not None:
+        check_usage(question.run, "run id")
     asking = _Asking(settings, question, as_json=as_json, quiet=quiet)
     work = asyncio.ensure_future(asking.run())
     with on_interrupt(lambda: asking.interrupt(work)):
@@ -96,6 +107,17 @@ class _Asking:
             work.cancel()
 
     async def run(self) -> int:
+        for _ in range(_OTHER_SYSTEMS):
+            try:
+                return await self._once()
+            except ExceptionGroup as errors:
+                if errors.subgroup(SystemGone) is None:
+                    raise
+                # It was another command's, and ended with that. The run lies in the store: under the same id it goes on.
+                self._view.step("the system that was used has stopped")
+        raise NotReachable(f"the system on {self._settings.data_dir} stopped {_OTHER_SYSTEMS} times: ask again later")
+
+    async def _once(self) -> int:
         with contextlib.ExitStack() as shown:
             view = shown.enter_context(self._view)
             view.step("looking for a running system")

@@ -3,6 +3,7 @@
 CliError
 ├── UsageFailed      the command was given something that it cannot use
 ├── NotReachable     no running system, or a part of it is missing
+│   └── SystemGone   the system that was used has stopped: another one can go on with the run
 ├── PartFailed       a process that this command started has ended
 └── Interrupted      a signal came before there was a run to cancel
 """
@@ -13,7 +14,17 @@ from enum import IntEnum
 from stretto.bus.errors import BusError, Misconfigured, NotPermitted, Refused, RetryLater
 from stretto.shared.settings import SettingsError
 
-__all__ = ["CliError", "ExitCode", "Failure", "Interrupted", "NotReachable", "PartFailed", "UsageFailed", "failure_of"]
+__all__ = [
+    "CliError",
+    "ExitCode",
+    "Failure",
+    "Interrupted",
+    "NotReachable",
+    "PartFailed",
+    "SystemGone",
+    "UsageFailed",
+    "failure_of",
+]
 
 
 class ExitCode(IntEnum):
@@ -42,6 +53,10 @@ class NotReachable(CliError):
     """No running system, or a part of it is missing; the text says how to start it."""
 
     exit_code = ExitCode.NOT_REACHABLE
+
+
+class SystemGone(NotReachable):
+    """The system that was used has stopped. Its store is still there: whoever starts one on it can go on with the run."""
 
 
 class PartFailed(CliError):

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from stretto.cli.check import check_usage
 from stretto.cli.errors import ExitCode, Failure, failure_of
 from stretto.cli.terminal import printable
 from stretto.shared.settings import Settings, SettingsError, load_settings
@@ -18,12 +19,15 @@ __all__ = ["execute"]
 Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
 
-def execute(command: Command, *, as_json: bool = False, **overrides: object) -> NoReturn:
-    """Run `command` with the settings (`overrides` win) and exit with the code that it returns.
+def execute(command: Command, *, as_json: bool = False, **overrides: str | None) -> NoReturn:
+    """Run `command` with the settings (`overrides`, which are tokens, win) and exit with the code that it returns.
 
     Expected errors are one line on stderr, and with `as_json` an object on stdout too. Others are defects: they show their traceback.
     """
     try:
+        for name, value in overrides.items():
+            if value is not None:
+                check_usage(value, name)
         settings = load_settings(**overrides)
         _log_to_stderr(settings.log_level)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:

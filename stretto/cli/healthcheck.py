@@ -4,8 +4,8 @@ import asyncio
 from typing import Final
 
 from stretto.bus.registry import Registry
-from stretto.bus.subjects import check_token
-from stretto.cli.errors import NotReachable, UsageFailed
+from stretto.cli.check import check_usage
+from stretto.cli.errors import NotReachable
 from stretto.cli.running_system import connect_to_running
 from stretto.shared.process import host_token
 from stretto.shared.settings import Settings
@@ -23,10 +23,7 @@ async def healthcheck(settings: Settings, role: str) -> int:
         UsageFailed: there can be no such role.
         NotReachable: none does.
     """
-    try:
-        check_token(role, "role")
-    except ValueError as error:
-        raise UsageFailed(str(error)) from error
+    check_usage(role, "role")
     here = f"-{host_token()}-"
     async with (
         connect_to_running(settings, name="healthcheck") as (connection, _),

@@ -8,7 +8,7 @@ from stretto.bus.errors import DecodeError
 from stretto.cli.answer_view import answer_data, answer_text
 from stretto.cli.errors import UsageFailed
 from stretto.cli.output import write_json, write_table
-from stretto.cli.running_system import connect_to_running
+from stretto.cli.running_system import open_log
 from stretto.cli.terminal import printable
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
@@ -26,7 +26,7 @@ async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
     Raises:
         UsageFailed: nothing is known of such a run.
     """
-    async with connect_to_running(settings, name="runs") as (connection, _):
+    async with open_log(settings) as connection:
         client = Client(
             connection=connection, deployment=settings.deployment, tenant=settings.tenant, principal=settings.principal
         )

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 from stretto.bus.connection import Connection
 from stretto.bus.server import running
 from stretto.cli.errors import NotReachable
+from stretto.cli.system import open_system
 from stretto.shared.settings import Settings
 
-__all__ = ["connect_to_running", "running_url"]
+__all__ = ["connect_to_running", "open_log", "running_url"]
 
 
 async def running_url(settings: Settings) -> str | None:
@@ -31,3 +32,20 @@ async def connect_to_running(settings: Settings, *, name: str) -> AsyncGenerator
         )
     async with await Connection.open(settings.connection(url, name=name)) as connection:
         yield connection, url
+
+
+@contextlib.asynccontextmanager
+async def open_log(settings: Settings) -> AsyncGenerator[Connection]:
+    """A connection for reading what is stored: to the running system, or to a server alone, started on the same store for that.
+
+    Raises:
+        NotReachable: nothing was ever stored there.
+        Unreachable, NotPermitted: see `Connection.open`.
+    """
+    if await running_url(settings) is None and not (settings.data_dir / "nats").is_dir():
+        raise NotReachable(f"nothing was asked yet on {settings.data_dir}, and no system runs there")
+    async with (
+        open_system(settings) as system,
+        await Connection.open(settings.connection(system.url, name="runs")) as connection,
+    ):
+        yield connection

@@ -12,7 +12,7 @@ from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunSubject
 from stretto.bus.wire import Wire
 from stretto.cli.output import write_json, write_table
-from stretto.cli.running_system import connect_to_running
+from stretto.cli.running_system import open_log
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import Request
 from stretto.shared.settings import Settings
@@ -45,7 +45,7 @@ class _Run:
 
 async def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     """The tenant's latest runs, newest first."""
-    async with connect_to_running(settings, name="runs") as (connection, _):
+    async with open_log(settings) as connection:
         reader = _Reader(settings, connection)
         runs = [run for shard in range(settings.shards) for run in await reader.runs(shard)]
     runs.sort(key=lambda run: run.asked_at, reverse=True)

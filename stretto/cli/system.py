@@ -9,7 +9,8 @@ from typing import Final, NoReturn
 
 from stretto.bus.errors import Misconfigured, StoreLocked, Unreachable
 from stretto.bus.server import EmbeddedServer, ServerOptions, running
-from stretto.cli.errors import PartFailed
+from stretto.bus.server_owner import owner_pid
+from stretto.cli.errors import PartFailed, SystemGone
 from stretto.cli.part import Part
 from stretto.shared.settings import Settings
 
@@ -22,6 +23,7 @@ TEAM: Final = "team"
 _COMMANDS: Final[Mapping[str, Sequence[str]]] = {MEMORY: ("memory", "run"), TEAM: ("team", "run")}
 _SERVER_RESTARTS: Final = 5
 _TAKE_OVER_S: Final = 10.0
+_LOOK_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +50,23 @@ async def open_system(
     Raises:
         ServerMissing, ServerTooOld, StoreLocked, Misconfigured: the embedded server cannot be started.
         PartFailed: a part of our own system ended; raised within the block, in a group.
+        SystemGone: the system on our data directory, which was another's, has stopped; raised likewise.
     """
-    url = settings.nats_url or await running(settings.data_dir)
-    if url is not None:
-        yield System(url, own=False)
+    if settings.nats_url is not None:
+        yield System(settings.nats_url, own=False)
         return
     async with contextlib.AsyncExitStack() as stack:
-        on_start(f"no system is running: starting one on {settings.data_dir}")
-        try:
-            system = await stack.enter_async_context(_own_system(settings, parts))
-        except StoreLocked:
-            # Another command was first. Its system is as good, once it answers.
-            system = System(await _answering(settings), own=False)
+        url = await running(settings.data_dir)
+        if url is None:
+            on_start(f"no system is running: starting one on {settings.data_dir}")
+            try:
+                system = await stack.enter_async_context(_own_system(settings, parts))
+            except StoreLocked:
+                # Another command was first. Its system is as good, once it answers.
+                url = await _answering(settings)
+                system = await stack.enter_async_context(_others_system(settings, url))
+        else:
+            system = await stack.enter_async_context(_others_system(settings, url))
         yield system
 
 
@@ -78,6 +85,23 @@ async def _answering(settings: Settings) -> str:
             )
         await asyncio.sleep(0.1)
     return url
+
+
+@contextlib.asynccontextmanager
+async def _others_system(settings: Settings, url: str) -> AsyncGenerator[System]:
+    async with asyncio.TaskGroup() as group:
+        watching = group.create_task(_watch_owner(settings, owner_pid(settings.data_dir)))
+        try:
+            yield System(url, own=False)
+        finally:
+            watching.cancel()
+
+
+async def _watch_owner(settings: Settings, pid: int | None) -> NoReturn:
+    """The owner may be another `ask`, whose system ends with its own answer."""
+    while owner_pid(settings.data_dir) == pid:  # noqa: ASYNC110 (another process's lock has no event)
+        await asyncio.sleep(_LOOK_S)
+    raise SystemGone(f"the system that ran on {settings.data_dir} has stopped")
 
 
 @contextlib.asynccontextmanager
