@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import select
 from collections import Counter
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -209,23 +210,20 @@ async def test_cancelling_gives_the_work_back_at_once(nats_url: str, prefix: str
 async def test_what_was_on_its_way_when_stop_came_is_done_and_not_left_to_its_lease(nats_url: str, prefix: str) -> None:
     async with open_ground(nats_url, prefix, task_lease_s=60.0) as ground:
         await ground.queue.provision(ROLE)
-        consumers = f"CONSUMER.INFO.{ground.subjects.tasks_stream(ROLE)}.{AGENTS}"
-        desk = Desk()
+        stream, other, desk = ground.subjects.tasks_stream(ROLE), await ground.again(), Desk()
         desk.open.set()
-        for number in range(10):
-            async with asyncio.TaskGroup() as group:
-                running = Running(group, (await ground.again()).queue.consumer(ROLE, slots=8), desk)
-                async with asyncio.timeout(LIMIT_S):
-                    while not (await ground.connection.api(consumers))["num_waiting"]:
-                        pass
-                await put(ground, f"t{number}")
-                await running.stop()
-        # What the server had not sent yet comes at once to whoever is next; what was lost on its way would come in a minute.
         async with asyncio.TaskGroup() as group:
-            running = Running(group, ground.queue.consumer(ROLE, slots=8), desk)
-            await ground.settled(ground.subjects.tasks_stream(ROLE), 0)
+            running = Running(group, other.queue.consumer(ROLE, slots=8), desk)
+            async with asyncio.timeout(LIMIT_S):
+                while not (await ground.connection.api(f"CONSUMER.INFO.{stream}.{AGENTS}"))["num_waiting"]:
+                    pass
+            writer = other.connection.client._transport._io_writer  # type: ignore[union-attr]  # shown nowhere else
+            await put(ground, "t1")
+            # Blocks on purpose: the message has come as far as the socket, and stop comes before anybody reads it.
+            assert select.select([writer.get_extra_info("socket").fileno()], [], [], LIMIT_S)[0]
             await running.stop()
-        assert desk.taken.qsize() == 10
+        assert name_of(desk.taken.get_nowait()) == "t1"
+        await ground.settled(stream, 0)
 
 
 class Heard(logging.Handler):
