@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from typing import Any, Final
 
 from stretto.agents.agent import Agent
 from stretto.agents.worker import Worker
 from stretto.bus.subjects import check_token
 from stretto.cli.models import model_of
+from stretto.shared.memory.client import MemoryClient
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.process import Process, Service
 from stretto.shared.settings import Settings
 
 __all__ = ["agent_service", "memory_service", "open_memory", "supervisor_services"]
+
+_MEMORY_PATIENCE_S: Final = 20.0
+"""A task waits so long for a memory service that is just being restarted, before the attempt fails."""
 
 
 def agent_service(process: Process, agent: Agent[Any, Any], *, slots: int | None = None) -> Worker:
@@ -23,14 +27,17 @@ def agent_service(process: Process, agent: Agent[Any, Any], *, slots: int | None
     Raises:
         SettingsError: the model is unknown.
     """
-    memory = process.memory_of(process.settings.tenant)
+
+    def memory_of(tenant: str) -> MemoryClient:
+        return process.memory_of(tenant, patience_s=_MEMORY_PATIENCE_S)
+
     return Worker(
         agent=agent,
         connection=process.connection,
         deployment=process.deployment,
         wire=process.wire,
-        model=model_of(process.settings.model, embed=memory.embed),
-        memory_of=process.memory_of,
+        model=model_of(process.settings.model, embed=memory_of(process.settings.tenant).embed),
+        memory_of=memory_of,
         instance=process.instance,
         slots=slots,
     )

@@ -24,6 +24,7 @@ _COMMANDS: Final[Mapping[str, Sequence[str]]] = {MEMORY: ("memory", "run"), TEAM
 _SERVER_RESTARTS: Final = 5
 _TAKE_OVER_S: Final = 10.0
 _LOOK_S: Final = 0.5
+_GRACE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +129,9 @@ async def _own_system(settings: Settings, names: Sequence[str]) -> AsyncGenerato
 
 
 async def _stop(parts: Sequence[Part]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for part in parts:
-            group.create_task(part.stop(grace_s=1.0))
+    """The last first: who works on another's question must not miss the memory."""
+    for part in reversed(parts):
+        await part.stop(grace_s=_GRACE_S)
 
 
 async def _watch(part: Part) -> NoReturn:

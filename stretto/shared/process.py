@@ -52,14 +52,15 @@ class Process:
     artifacts: Artifacts
     wire: Wire
 
-    def memory_of(self, tenant: str) -> MemoryClient:
-        """A tenant's memory, over the bus."""
+    def memory_of(self, tenant: str, *, patience_s: float = 0.0) -> MemoryClient:
+        """A tenant's memory, over the bus; `patience_s` is how long it may be served by nobody."""
         return MemoryClient(
             connection=self.connection,
             subjects=self.deployment.subjects,
             wire=self.wire,
             tenant=tenant,
             sender=self.instance,
+            patience_s=patience_s,
         )
 
 

@@ -1,13 +1,16 @@
 """MemoryClient: the memory of one tenant, over the bus."""
 
+import asyncio
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from nats.aio.msg import Msg
+
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Body, Envelope, open_envelope
-from stretto.bus.errors import BusError, Misconfigured, Refused
+from stretto.bus.errors import BusError, Misconfigured, Refused, Unreachable
 from stretto.bus.message import Message
 from stretto.bus.subjects import Subjects
 from stretto.bus.wire import Wire
@@ -41,6 +44,7 @@ __all__ = ["MemoryClient"]
 _BATCH_RECORDS = 128
 _BATCH_CHARS = 150_000
 _TEXTS = 256
+_ASK_AGAIN_S = 0.25
 _ERRORS: Final[dict[str, type[MemoryFailed]]] = {
     one.__name__: one for one in (MemoryUnavailable, MemoryRefused, StoreUnusable, EmbedderUnusable)
 }
@@ -50,7 +54,7 @@ class MemoryClient:
     """A `Memory` that asks the memory service.
 
     Raises:
-        MemoryUnavailable: by every method, when the service does not answer within `timeout_s`.
+        MemoryUnavailable: by every method, when the service does not answer within `timeout_s`, or nobody serves it for `patience_s`.
         MemoryFailed: and what is below it, as the service says.
     """
 
@@ -63,6 +67,7 @@ class MemoryClient:
         tenant: str,
         sender: str,
         timeout_s: float = 60.0,
+        patience_s: float = 0.0,
     ) -> None:
         self._connection = connection
         self._subjects = subjects
@@ -70,6 +75,7 @@ class MemoryClient:
         self._tenant = tenant
         self._sender = sender
         self._timeout_s = timeout_s
+        self._patience_s = patience_s
 
     async def add(self, records: Sequence[Record]) -> int:
         """Store the records whole, in the order given and in batches; return how many."""
@@ -116,7 +122,7 @@ class MemoryClient:
         envelope = Envelope.of(call, tenant=self._tenant, run="none", sender=self._sender)
         subject = self._subjects.memory(self._tenant, verb)
         try:
-            msg = await self._connection.request(subject, await self._wire.pack(envelope), timeout_s=self._timeout_s)
+            msg = await self._ask(subject, await self._wire.pack(envelope))
             reply = await self._wire.unpack(msg.data, msg.headers)
             if reply.type == MemoryFailure.TYPE:
                 failure = open_envelope(reply, MemoryFailure)
@@ -128,6 +134,17 @@ class MemoryClient:
             raise MemoryUnavailable(
                 f"the memory service does not answer ({error}): is `stretto memory run` up?"
             ) from error
+
+    async def _ask(self, subject: str, payload: bytes) -> Msg:
+        """Ask; while nobody serves, ask again: a service that is restarted is back in a few seconds."""
+        give_up_at = asyncio.get_running_loop().time() + self._patience_s
+        while True:
+            try:
+                return await self._connection.request(subject, payload, timeout_s=self._timeout_s)
+            except Unreachable:
+                if asyncio.get_running_loop().time() >= give_up_at:
+                    raise
+                await asyncio.sleep(_ASK_AGAIN_S)
 
 
 def _batches(records: Sequence[Record]) -> Iterator[tuple[Record, ...]]:
