@@ -1,0 +1,1 @@
+"""A user's own agent, as a package of its own."""
