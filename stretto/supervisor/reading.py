@@ -1,6 +1,5 @@
 """Reading: from what is stored below a run to the facts that the supervisor folds."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 from stretto.bus.connection import Stored
@@ -37,38 +36,36 @@ class FactReader:
         self._subjects = subjects
         self._wire = wire
 
-    async def fact(self, delivery: Delivery) -> Fact:
-        """The fact that a delivery brings.
+    async def fact(self, place: RunSubject, delivery: Delivery) -> Fact:
+        """The fact that a delivery on the subject `place` brings.
 
         Raises:
             DecodeError: it brings none.
         """
-        return await self._read(delivery.subject, delivery.data, delivery.headers, delivery.seq, delivery.at)
+        return await self._read(
+            place, Stored(delivery.subject, delivery.seq, delivery.at, delivery.data, delivery.headers)
+        )
 
     async def fold(self, log: list[Stored]) -> RunState:
         """The state that a run's log gives. What cannot be read counts for nothing: its delivery is dead-lettered."""
         state = RunState()
         for stored in log:
             try:
-                fact = await self._read(stored.subject, stored.data, stored.headers, stored.seq, stored.at)
-            except DecodeError:
+                fact = await self._read(self._subjects.parse_run(stored.subject), stored)
+            except (DecodeError, ValueError):
                 continue
             state = evolve(state, fact)
         return state
 
-    async def _read(self, subject: str, data: bytes, headers: Mapping[str, str], seq: int, at: datetime) -> Fact:
-        try:
-            place = self._subjects.parse_run(subject)
-        except ValueError as error:
-            raise DecodeError(f"not a run's subject: {error}") from error
+    async def _read(self, place: RunSubject, stored: Stored) -> Fact:
         if place.kind == "schedule":
             raise DecodeError("a timer that is set is no fact yet")
         principal = place.tail[0] if place.kind in {"request", "command"} else "unknown"
-        stored = Stored(subject, seq, at, data, headers)
-        envelope = await self._wire.unpack(data, headers, defaults=stand_ins(stored, place.key, principal))
+        defaults = stand_ins(stored, place.key, principal)
+        envelope = await self._wire.unpack(stored.data, stored.headers, defaults=defaults)
         if (envelope.tenant, envelope.run) != (place.key.tenant, place.key.run):
             raise DecodeError("the envelope says another tenant or run than its subject")
-        return _fact(place, envelope, seq, at)
+        return _fact(place, envelope, stored.seq, stored.at)
 
 
 def _fact(place: RunSubject, envelope: Envelope, seq: int, at: datetime) -> Fact:

@@ -148,7 +148,7 @@ class Shard:
 
     async def _take(self, run: OpenRun, place: RunSubject, delivery: Delivery) -> Disposition:
         try:
-            fact = await self._reader.fact(delivery)
+            fact = await self._reader.fact(place, delivery)
         except DecodeError as error:
             buried = await self._bury(delivery, str(error))
             if place.kind == "request":
