@@ -79,6 +79,8 @@ class Registry:
         self._subjects = subjects
         self._cards: dict[tuple[str, str], tuple[float, AgentCard]] = {}
         self._last_heard: dict[str, float] = {}
+        self._roles: frozenset[str] = frozenset()
+        self._roles_until = 0.0
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
@@ -102,12 +104,19 @@ class Registry:
     def roles(self) -> frozenset[str]:
         """The roles that somebody serves."""
         now = asyncio.get_running_loop().time()
-        return frozenset(role for (role, _), (at, _) in self._cards.items() if now - at < _GONE_AFTER_S)
+        # Asked at every fact of every run: looked up anew only when a beat was heard or one may be gone.
+        if now >= self._roles_until:
+            alive = {name: at for name, (at, _) in self._cards.items() if now - at < _GONE_AFTER_S}
+            self._roles = frozenset(role for role, _ in alive)
+            self._roles_until = min(alive.values(), default=now) + _GONE_AFTER_S
+        return self._roles
 
     def last_served(self) -> dict[str, float]:
         """For each role that is not served any more but was: how many seconds ago it was last heard of."""
-        now = asyncio.get_running_loop().time()
         served = self.roles()
+        if self._last_heard.keys() <= served:
+            return {}
+        now = asyncio.get_running_loop().time()
         return {role: now - at for role, at in self._last_heard.items() if role not in served}
 
     def serves(self, role: str) -> bool:
@@ -140,5 +149,6 @@ class Registry:
             self._cards.pop(name, None)
         elif name in self._cards or len(self._cards) < _MAX_CARDS:
             self._cards[name] = (now, card)
+        self._roles_until = 0.0
         async with self._changed:
             self._changed.notify_all()
