@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn, cast
 
@@ -134,7 +134,7 @@ def _finite(text: str) -> float:
 
 def _excess(fields: Mapping[str, Any]) -> str | None:
     """Which limit of depth or size the value passes, if any. Works without recursion, and for JSON as for msgpack."""
-    level: list[Any] = [fields]
+    level: list[Mapping[str, Any] | Sequence[Any]] = [fields]
     depth = 0
     while level:
         depth += 1
@@ -144,7 +144,7 @@ def _excess(fields: Mapping[str, Any]) -> str | None:
         for one in level:
             children: Collection[Any]
             if isinstance(one, dict):
-                children = cast("dict[str, Any]", one).values()
+                children = one.values()
                 if len(children) > _MAX_MAP:
                     return f"a map has more than {_MAX_MAP} entries"
             else:

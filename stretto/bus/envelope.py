@@ -1,7 +1,7 @@
 """Envelope: what every message says of itself, whatever its body is."""
 
+import os
 import re
-import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -18,7 +18,7 @@ Body = TypeVar("Body", bound=Message)
 
 def new_id() -> str:
     """A fresh id that may stand in a subject."""
-    return secrets.token_hex(16)
+    return os.urandom(16).hex()
 
 
 class ArtifactRef(Value):
