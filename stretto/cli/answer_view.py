@@ -7,7 +7,7 @@ from stretto.cli.terminal import printable
 from stretto.shared.contracts.answer import Answer, RunEnd
 from stretto.shared.contracts.escalation import Escalation
 
-__all__ = ["answer_data", "answer_text", "exit_code_of"]
+__all__ = ["answer_data", "answer_text", "exit_code_of", "outcome"]
 
 _EXIT_CODES: Final[dict[RunEnd, ExitCode]] = {
     "completed": ExitCode.OK,
@@ -33,6 +33,14 @@ def answer_text(answer: Answer) -> str:
     ]
     parts = [answer.text, *(["Sources:\n" + "\n".join(sources)] if sources else [])]
     return printable("\n\n".join(part for part in parts if part))
+
+
+def outcome(answer: Answer) -> str:
+    """How the run ended, and why, in a line."""
+    state = answer.state.replace("_", " ")
+    if not answer.reason or answer.reason.startswith(state):
+        return answer.reason or state
+    return f"{state}: {answer.reason}"
 
 
 def answer_data(run: str, answer: Answer) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from stretto.bus.connection import Connection
 from stretto.bus.envelope import describe, new_id
 from stretto.bus.errors import TimedOut
 from stretto.cli.agents import TEAM as TEAM_ROLES
-from stretto.cli.answer_view import answer_data, answer_text, exit_code_of
+from stretto.cli.answer_view import answer_data, answer_text, exit_code_of, outcome
 from stretto.cli.check import check_usage
 from stretto.cli.documents import add_documents, check_paths
 from stretto.cli.errors import Interrupted, NotReachable, SystemGone, UsageFailed
@@ -180,4 +180,4 @@ class _Asking:
             print(text)  # noqa: T201 (as above)
         sys.stdout.flush()
         if answer.state not in ("completed", "needs_human"):
-            say(f"stretto: run {self._run} {answer.state}: {answer.reason}")
+            say(f"stretto: run {self._run}: {outcome(answer)}")

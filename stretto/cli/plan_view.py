@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from stretto.cli.answer_view import outcome
 from stretto.cli.terminal import printable
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.decision import Decision, PlanMade, PlanningAsked
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PlanView", "TaskLine"]
 
-State = Literal["planned", "waiting", "working", "done", "failed", "not needed"]
+State = Literal["planned", "waiting", "working", "done", "failed", "not needed", "not done"]
 _STYLES: dict[State, str] = {
     "planned": "dim",
     "waiting": "yellow",
@@ -26,6 +27,7 @@ _STYLES: dict[State, str] = {
     "done": "green",
     "failed": "red",
     "not needed": "dim",
+    "not done": "dim",
 }
 
 
@@ -126,6 +128,9 @@ class PlanView:
     def _progress(self, progress: Progress) -> str | None:
         text = printable(progress.text)
         if progress.task is None:
+            for line in self.tasks.values():
+                if progress.kind == "waiting" and line.role == progress.role and line.state == "planned":
+                    line.state = "waiting"
             self.headline = text
             return text
         line = self._line(progress.task, progress.role)
@@ -154,8 +159,8 @@ class PlanView:
         for report in answer.tasks:
             line = self._line(report.task, report.role)
             if report.state == "skipped":
-                line.state = "not needed" if answer.state == "completed" else "planned"
-        self.headline = answer.state.replace("_", " ") + (f": {printable(answer.reason)}" if answer.reason else "")
+                line.state = "not needed" if answer.state in ("completed", "needs_human") else "not done"
+        self.headline = printable(outcome(answer))
         return self.headline
 
     def _line(self, task: str, role: str) -> TaskLine:

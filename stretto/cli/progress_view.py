@@ -5,7 +5,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from stretto.cli.terminal import say
+from stretto.cli.terminal import printable, say
 from stretto.shared.memory.ingest_report import IngestProgress
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class LineView(QuietView):
     def __init__(self, *, plan: "PlanView") -> None:
         self._plan = plan
         self._began_s = time.monotonic()
-        self._documents = 0
+        self._documents = (0, 0)
 
     def step(self, text: str) -> None:
         say(f"{time.monotonic() - self._began_s:5.1f} s  {text}")
@@ -83,8 +83,8 @@ class LineView(QuietView):
     def ingest(self, progress: IngestProgress) -> None:
         # A line for each tenth, however many documents there are.
         tenth = progress.done * 10 // max(1, progress.total)
-        if tenth > self._documents or progress.done == progress.total != self._documents:
-            self._documents = tenth if progress.done < progress.total else progress.total
+        if (tenth, progress.passages if tenth == 10 else 0) != self._documents:
+            self._documents = (tenth, progress.passages if tenth == 10 else 0)
             self.step(f"documents: {progress.done} of {progress.total}, {progress.passages} new passages")
 
     def event(self, event: "Event") -> None:
@@ -109,7 +109,7 @@ class LiveView:
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[passages]} new passages"),
-            TextColumn("[dim]{task.fields[source]}", markup=False),
+            TextColumn("{task.fields[source]}", style="dim", markup=False),
             console=self._console,
         )
         self._documents = self._bar.add_task("", total=None, passages=0, source="", visible=False)
@@ -135,7 +135,7 @@ class LiveView:
             completed=progress.done,
             total=progress.total,
             passages=progress.passages,
-            source=progress.source[-40:],
+            source=printable(progress.source)[-40:],
             visible=True,
         )
 

@@ -12,21 +12,29 @@ from stretto.cli.models import model_of
 from stretto.shared.memory.client import MemoryClient
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.protocol import Memory
+from stretto.shared.models.protocol import Model
 from stretto.shared.process import Process, Service
 from stretto.shared.settings import Settings
 
-__all__ = ["agent_service", "memory_service", "open_memory", "supervisor_services"]
+__all__ = ["agent_service", "memory_service", "open_memory", "open_model", "supervisor_services"]
 
 _MEMORY_PATIENCE_S: Final = 20.0
 """A task waits so long for a memory service that is just being restarted, before the attempt fails."""
 
 
-def agent_service(process: Process, agent: Agent[Any, Any], *, slots: int | None = None) -> Worker:
-    """An agent that thinks with the deployment's model.
+def open_model(process: Process) -> Model:
+    """The deployment's model; all agents of a process share it.
 
     Raises:
-        SettingsError: the model is unknown.
+        SettingsError: it is unknown.
+        ScriptMismatch: the script cannot be read.
     """
+    settings = process.settings
+    return model_of(settings.model, embed=process.memory_of(settings.tenant, patience_s=_MEMORY_PATIENCE_S).embed)
+
+
+def agent_service(process: Process, agent: Agent[Any, Any], model: Model, *, slots: int | None = None) -> Worker:
+    """An agent that thinks with this model."""
 
     def memory_of(tenant: str) -> MemoryClient:
         return process.memory_of(tenant, patience_s=_MEMORY_PATIENCE_S)
@@ -36,19 +44,18 @@ def agent_service(process: Process, agent: Agent[Any, Any], *, slots: int | None
         connection=process.connection,
         deployment=process.deployment,
         wire=process.wire,
-        model=model_of(process.settings.model, embed=memory_of(process.settings.tenant).embed),
+        model=model,
         memory_of=memory_of,
         instance=process.instance,
         slots=slots,
     )
 
 
-def supervisor_services(process: Process) -> tuple[Service, ...]:
+def supervisor_services(process: Process, model: Model) -> tuple[Service, ...]:
     """A supervisor, and the planner agent beside it.
 
     Raises:
         PlaybookError: a playbook is wrong; the text says where.
-        SettingsError: the model is unknown.
     """
     from stretto.supervisor.choose import Chooser
     from stretto.supervisor.decide import Limits
@@ -69,7 +76,7 @@ def supervisor_services(process: Process) -> tuple[Service, ...]:
         limits=Limits(run_deadline_s=settings.run_deadline_s, role_wait_s=settings.role_wait_s),
         instance=process.instance,
     )
-    return supervisor, agent_service(process, Planner())
+    return supervisor, agent_service(process, Planner(), model)
 
 
 @contextlib.asynccontextmanager

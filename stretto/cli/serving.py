@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from stretto.bus.server_owner import running
 from stretto.cli.owner import end_with_owner
-from stretto.cli.services import agent_service, memory_service, open_memory, supervisor_services
+from stretto.cli.services import agent_service, memory_service, open_memory, open_model, supervisor_services
 from stretto.shared.process import Process, Service, open_process, serve
 from stretto.shared.settings import Settings
 
@@ -17,12 +17,20 @@ async def serve_agent(settings: Settings, name: str, *, slots: int | None, owned
     from stretto.cli.agents import load_agent
 
     agent = load_agent(name)
-    return await _serve(settings, agent.role, lambda process: [agent_service(process, agent, slots=slots)], owned=owned)
+
+    def build(process: Process) -> Sequence[Service]:
+        return [agent_service(process, agent, open_model(process), slots=slots)]
+
+    return await _serve(settings, agent.role, build, owned=owned)
 
 
 async def serve_supervisor(settings: Settings, *, owned: bool) -> int:
     """Serve as a supervisor, with the planner."""
-    return await _serve(settings, "supervisor", supervisor_services, owned=owned)
+
+    def build(process: Process) -> Sequence[Service]:
+        return supervisor_services(process, open_model(process))
+
+    return await _serve(settings, "supervisor", build, owned=owned)
 
 
 async def serve_team(settings: Settings, *, owned: bool) -> int:
@@ -31,16 +39,18 @@ async def serve_team(settings: Settings, *, owned: bool) -> int:
 
     agents = [load_agent(name) for name in TEAM]
 
-    def team(process: Process) -> Sequence[Service]:
+    def build(process: Process) -> Sequence[Service]:
+        model = open_model(process)
+
         def as_role(role: str) -> Process:
             return replace(process, instance=f"{role}{process.instance.removeprefix('team')}")
 
         return [
-            *supervisor_services(as_role("supervisor")),
-            *(agent_service(as_role(agent.role), agent) for agent in agents),
+            *supervisor_services(as_role("supervisor"), model),
+            *(agent_service(as_role(agent.role), agent, model) for agent in agents),
         ]
 
-    return await _serve(settings, "team", team, owned=owned)
+    return await _serve(settings, "team", build, owned=owned)
 
 
 async def serve_memory(settings: Settings, *, owned: bool) -> int:
