@@ -89,7 +89,7 @@ def cite(draft: Draft, found: dict[str, tuple[str, Finding]]) -> CitedText:
         elif marks:
             supported += 1
         lines.append(" ".join(part for part in (claim.text.strip(), "".join(marks)) if part))
-    body = " ".join(lines)
+    body = _flow(lines)
     return CitedText(
         text=f"{draft.title}\n\n{body}" if draft.title else body,
         citations=tuple(citations),
@@ -97,3 +97,12 @@ def cite(draft: Draft, found: dict[str, tuple[str, Finding]]) -> CitedText:
         supported=supported / len(draft.claims) if draft.claims else 0.0,
         contributed={task: tuple(sorted(ones)) for task, ones in contributed.items()},
     )
+
+
+def _flow(claims: list[str]) -> str:
+    """One text: sentences one after another, what has lines of its own (code, lists) set apart."""
+    text = ""
+    for claim in claims:
+        apart = "\n\n" if "\n" in claim or "\n" in text.rpartition("\n\n")[2] else " "
+        text = f"{text}{apart}{claim}" if text else claim
+    return text

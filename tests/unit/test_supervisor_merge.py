@@ -98,3 +98,10 @@ def test_the_output_of_a_users_own_agent_is_carried_whole(output: dict[str, Json
     answer = world.orders().answer
     assert answer is not None
     assert (answer.state, answer.answered, answer.text, answer.output) == ("completed", True, text, output)
+
+
+def test_claims_with_lines_of_their_own_are_set_apart() -> None:
+    found = {"f1": ("direct", Finding(id="f1", quote="q", source="s"))}
+    claims = tuple(Claim(text=text, findings=("f1",)) for text in ("First.", "a = 1\nb = 2", "Then.", "Last."))
+    text = cite(Draft(answered=True, claims=claims), found).text
+    assert text == "First. [1]\n\na = 1\nb = 2 [1]\n\nThen. [1] Last. [1]"
