@@ -16,7 +16,7 @@ from benchmarks.parts import Cpu, running_parts
 from benchmarks.raw import RawRequester, provision_raw
 from stretto.bus.server import EmbeddedServer, ServerOptions
 
-__all__ = ["Figure", "Rounds", "compare"]
+__all__ = ["Figure", "Rounds", "compare", "server_process"]
 
 _WARM_UP = Load(in_turn=20, at_once={16: 64})
 
@@ -72,7 +72,7 @@ async def compare(rounds: Rounds, *, sync_always: bool, note: Callable[[str], No
         raw, ours = await RawRequester.open(server.url), await OurRequester.open(server.url)
         stack.push_async_callback(raw.close)
         stack.push_async_callback(ours.close)
-        processes = parts | {"server": _server(), "requester": psutil.Process()}
+        processes = parts | {"server": server_process(), "requester": psutil.Process()}
         samples: dict[str, dict[str, list[float]]] = {"raw": {}, "ours": {}}
         systems = (("raw", raw.hop, raw.plan), ("ours", ours.hop, ours.plan))
         for _, hop, plan in systems:
@@ -95,7 +95,7 @@ async def compare(rounds: Rounds, *, sync_always: bool, note: Callable[[str], No
         return _figures(samples, sync_always=sync_always)
 
 
-def _server() -> psutil.Process:
+def server_process() -> psutil.Process:
     """The one nats-server that this process started."""
     [server] = [one for one in psutil.Process(os.getpid()).children(recursive=True) if "nats-server" in one.name()]
     return server
@@ -112,6 +112,7 @@ def _add_cpu(found: dict[str, list[float]], system: str, taken_ms: dict[str, flo
     _add(found, "CPU ms a plan, workers", own["workers"])
     _add(found, "CPU ms a plan, requester", taken_ms["requester"] / plans)
     _add(found, "CPU ms a plan, server", taken_ms["server"] / plans)
+    _add(found, "CPU ms a plan, all", sum(own.values()) + (taken_ms["requester"] + taken_ms["server"]) / plans)
 
 
 def _figures(samples: dict[str, dict[str, list[float]]], *, sync_always: bool) -> list[Figure]:
