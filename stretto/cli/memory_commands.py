@@ -51,6 +51,7 @@ async def search(settings: Settings, query: str, *, scope: Sequence[str], limit:
                 "searched": found.searched,
                 "hits": [
                     {
+                        "id": hit.record.id,
                         "root": hit.record.root,
                         "source": hit.record.source,
                         "place": hit.record.place,

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from stretto.bus.artifacts import Artifacts
-from stretto.bus.connection import Connection, Stored
+from stretto.bus.connection import Connection
 from stretto.bus.envelope import Body, open_envelope
 from stretto.bus.errors import DecodeError, StreamMissing
+from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunSubject
 from stretto.bus.wire import Wire
@@ -81,18 +82,18 @@ class _Reader:
 
     async def runs(self, shard: int) -> list[_Run]:
         stream = self._subjects.runs_stream(shard)
-        found = await self._connection.api(f"STREAM.INFO.{stream}")
+        found = await self._connection.jetstream.api(f"STREAM.INFO.{stream}")
         if "error" in found:
             raise StreamMissing(f"there is no stream {stream}: is a supervisor running for this prefix?")
         from_seq = max(1, int(found["state"]["last_seq"]) - _TAIL)
         runs = f"{self._subjects.prefix}.run.{shard}.{self._tenant}.*"
         answers: dict[str, tuple[Answer, datetime]] = {}
-        for stored in await self._connection.read(stream, f"{runs}.answer", from_seq=from_seq):
+        for stored in await self._connection.jetstream.read(stream, f"{runs}.answer", from_seq=from_seq):
             opened = await self._open(stored, Answer)
             if opened is not None:
                 answers.setdefault(opened[0].key.run, (opened[1], stored.at))
         listed: dict[str, _Run] = {}
-        for stored in await self._connection.read(stream, f"{runs}.request.*", from_seq=from_seq):
+        for stored in await self._connection.jetstream.read(stream, f"{runs}.request.*", from_seq=from_seq):
             request = await self._open(stored, Request)
             if request is not None:
                 where, message = request

@@ -77,18 +77,18 @@ def _role(role: str, cards: list[AgentCard], queues: dict[str, dict[str, int]]) 
 async def _queues(connection: Connection, deployment: Deployment, cards: list[AgentCard]) -> dict[str, dict[str, int]]:
     """Tasks by role: those that wait for an agent, and those that one has."""
     head = deployment.subjects.stream("TASKS_")
-    names = await connection.api("STREAM.NAMES")
+    names = await connection.jetstream.api("STREAM.NAMES")
     roles = {name.removeprefix(head) for name in names.get("streams") or () if name.startswith(head)}
     queues: dict[str, dict[str, int]] = {}
     for role in sorted(roles | {card.role for card in cards} - _SERVICES):
-        found = await connection.api(f"CONSUMER.INFO.{deployment.subjects.tasks_stream(role)}.{AGENTS}")
+        found = await connection.jetstream.api(f"CONSUMER.INFO.{deployment.subjects.tasks_stream(role)}.{AGENTS}")
         if "error" not in found:
             queues[role] = {"waiting": int(found["num_pending"]), "in_work": int(found["num_ack_pending"])}
     return queues
 
 
 async def _stream(connection: Connection, name: str) -> dict[str, Any]:
-    found = await connection.api(f"STREAM.INFO.{name}")
+    found = await connection.jetstream.api(f"STREAM.INFO.{name}")
     if "error" in found:
         return {"name": name, "problem": str(found["error"].get("description"))}
     return {"name": name, "messages": int(found["state"]["messages"]), "bytes": int(found["state"]["bytes"])}
