@@ -71,6 +71,17 @@ def test_more_records_than_chroma_takes_at_once_are_added_read_and_forgotten(tmp
         assert len(store.nearest("acme", embedder.embed(["n1"])[0], roots=[], limit=40)) == 40
 
 
+def test_each_of_very_many_records_that_are_much_alike_is_found_by_its_own_vector(store: VectorStore) -> None:
+    texts = {
+        f"{group}-{number}": f"group{group} unique{group}x{number}" for group in range(25) for number in range(100)
+    }
+    for group in range(25):
+        _add(store, "acme", *(record(f"{group}-{number}", texts[f"{group}-{number}"]) for number in range(100)))
+    for id_ in list(texts)[::7]:
+        assert store.nearest("acme", _vector(texts[id_]), roots=[], limit=40)[0][1] == pytest.approx(1.0, abs=1e-5)
+        assert store.similarities("acme", _vector(texts[id_]), [id_, "nope"]) == {id_: pytest.approx(1.0, abs=1e-5)}
+
+
 def test_no_tenant_sees_anothers_records(store: VectorStore) -> None:
     tenants = ["a", "a-", "-", "_", "ab", "a" * 64]
     for tenant in tenants:
@@ -197,7 +208,10 @@ def test_the_lock_of_a_killed_owner_is_gone_and_what_it_stored_is_there(tmp_path
 
 def test_a_full_disk_is_a_clear_error_and_work_goes_on_afterwards(tmp_path: Path) -> None:
     with _child(tmp_path / "memory") as owner:
-        output, _ = owner.communicate("go on\n", timeout=60)
+        try:
+            output, _ = owner.communicate("go on\n", timeout=60)
+        finally:
+            owner.kill()  # where it hangs, nothing else ends it
     lines = output.splitlines()[1:]
     assert lines[0].startswith("refused: the vector store in")
     assert "disk" in lines[0]

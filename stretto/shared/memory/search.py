@@ -38,7 +38,10 @@ def hybrid_search(
     kept = list(_without_repeats(store.get(tenant, ranked), limit))
     similarity = dict(cosines)
     similarity |= store.similarities(tenant, vector, [one.id for one in kept if one.id not in similarity])
-    hits = tuple(Hit(record=one, score=scores[one.id], similarity=similarity[one.id]) for one in kept)
+    # What another thread forgot since it was ranked has no similarity any more.
+    hits = tuple(
+        Hit(record=one, score=scores[one.id], similarity=similarity[one.id]) for one in kept if one.id in similarity
+    )
     return Hits(hits=hits, searched=store.count(tenant, roots=scope))
 
 

@@ -1,8 +1,7 @@
 """VectorStore: the one owner of an embedded ChromaDB, for all tenants."""
 
-import json
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,17 +17,16 @@ from stretto.shared.memory.chroma import (
     where,
 )
 from stretto.shared.memory.errors import StoreUnusable
+from stretto.shared.memory.rows import PAGE, every_record, metadata_of, records_of
 
 if TYPE_CHECKING:
     import numpy as np
-    from chromadb import Collection, GetResult, QueryResult
+    from chromadb import Collection, QueryResult
     from chromadb.api.client import Client
     from filelock import BaseFileLock
     from numpy.typing import NDArray
 
 __all__ = ["VectorStore"]
-
-_PAGE = 2_000  # records read or written in one call; Chroma's own limit is 5,461
 
 
 class VectorStore:
@@ -69,24 +67,18 @@ class VectorStore:
     def open(self) -> None:
         """Lock the directory and open it."""
         with self._mutex:
-            if self._client is None:
+            if self._file_lock is None:
                 self._file_lock = lock_directory(self._directory)
                 try:
                     self._client = open_client(self._directory)
                 except BaseException:
-                    self._file_lock.release()
+                    self.close()
                     raise
 
     def close(self) -> None:
         """Close and unlock the directory; a second call does nothing."""
         with self._mutex:
-            for catalogue in self._catalogues.values():
-                catalogue.close()
-            self._catalogues.clear()
-            self._collections.clear()
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+            self._close_client()
             if self._file_lock is not None:
                 self._file_lock.release()
                 self._file_lock = None
@@ -94,19 +86,19 @@ class VectorStore:
     def add(self, tenant: str, records: Sequence[Record], vectors: "NDArray[np.float32]") -> None:
         """Store each record whole with its vector, in place of the one with its id.
 
-        They are on disk in the order given: after a crash, a later one is there only if all before it are.
+        They are stored in the order given: after a crash, a later one is there only if all before it are.
         """
         rows = {record.id: row for row, record in enumerate(records)}  # of those with one id, the last
         order = sorted(rows.values())
         with self._writing(tenant) as (collection, catalogue):
-            for start in range(0, len(order), _PAGE):
-                page = order[start : start + _PAGE]
+            for start in range(0, len(order), PAGE):
+                page = order[start : start + PAGE]
                 written = [records[row] for row in page]
                 collection.upsert(
                     ids=[record.id for record in written],
                     embeddings=vectors[page],
                     documents=[record.text for record in written],
-                    metadatas=[_metadata(record) for record in written],
+                    metadatas=[metadata_of(record) for record in written],
                 )
                 catalogue.put(written)
 
@@ -116,9 +108,9 @@ class VectorStore:
         with self._reading(tenant) as (collection, _):
             found = {
                 record.id: record
-                for start in range(0, len(wanted), _PAGE)
-                for record in _records(
-                    collection.get(ids=wanted[start : start + _PAGE], include=["documents", "metadatas"])
+                for start in range(0, len(wanted), PAGE)
+                for record in records_of(
+                    collection.get(ids=wanted[start : start + PAGE], include=["documents", "metadatas"])
                 )
             }
         return tuple(found[one] for one in wanted if one in found)
@@ -131,8 +123,8 @@ class VectorStore:
         roots = [root] if root is not None else []
         with self._writing(tenant) as (collection, catalogue):
             ids = catalogue.ids(root=root, sources=sources, keep_hash=keep_hash)
-            for start in range(0, len(ids), _PAGE):
-                collection.delete(ids=ids[start : start + _PAGE])
+            for start in range(0, len(ids), PAGE):
+                collection.delete(ids=ids[start : start + PAGE])
             catalogue.drop(ids)
             count = len(ids)
             if not keep_hash:
@@ -167,14 +159,15 @@ class VectorStore:
         return _cosines(found)
 
     def similarities(self, tenant: str, vector: "NDArray[np.float32]", ids: Sequence[str]) -> dict[str, float]:
-        """The cosine of each of these records with a unit vector."""
+        """The cosine of a unit vector with each of these records that exists."""
         if not ids:
             return {}
         with self._reading(tenant) as (collection, _):
-            found = collection.query(
-                query_embeddings=vector[None, :], n_results=len(ids), ids=list(ids), include=["distances"]
-            )
-        return dict(_cosines(found))
+            found = collection.get(ids=list(ids), include=["embeddings"])
+        stored = found["embeddings"]
+        if stored is None:
+            return {}
+        return {id_: _cosine(float(vector @ one)) for id_, one in zip(found["ids"], stored, strict=True)}
 
     def rank(self, tenant: str, query: str, *, roots: Sequence[str], limit: int) -> list[str]:
         """The ids of the records with the query's words, best first; from these roots, if any."""
@@ -205,10 +198,18 @@ class VectorStore:
     @contextmanager
     def _opened(self) -> "Generator[Client]":
         with self._mutex:
-            if self._client is None:
+            if self._file_lock is None:
                 raise StoreUnusable(f"the vector store in {self._directory} is closed")
-            with errors_translated(self._directory):
-                yield self._client
+            if self._client is None:
+                self._client = open_client(self._directory)
+            try:
+                with errors_translated(self._directory):
+                    yield self._client
+            except StoreUnusable:
+                # After a full disk Chroma may keep a transaction open for which every later write waits, for ever. A new client, which
+                # the next call opens, is rid of it.
+                self._close_client()
+                raise
 
     @contextmanager
     def _reading(self, tenant: str) -> "Generator[tuple[Collection, Catalogue]]":
@@ -216,7 +217,7 @@ class VectorStore:
             if tenant not in self._collections:
                 name = collection_name(tenant, embedder=self._embedder, dimensions=self._dimensions)
                 collection = open_collection(client, name)
-                self._catalogues[tenant] = Catalogue(_every_record(collection))
+                self._catalogues[tenant] = Catalogue(every_record(collection))
                 self._collections[tenant] = collection
             yield self._collections[tenant], self._catalogues[tenant]
 
@@ -229,6 +230,13 @@ class VectorStore:
                 self._drop_cache(tenant)  # how far the write went is not known: it is read again
                 raise
 
+    def _close_client(self) -> None:
+        for tenant in list(self._collections):
+            self._drop_cache(tenant)
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
     def _drop_cache(self, tenant: str) -> None:
         if self._collections.pop(tenant, None) is not None:
             self._catalogues.pop(tenant).close()
@@ -238,29 +246,11 @@ class VectorStore:
             return [one for one in client.list_collections() if one.name.startswith(collection_name(tenant))]
 
 
-def _metadata(record: Record) -> dict[str, str]:
-    # Root and source are filtered by. All else is one JSON text: Chroma keeps a row a key, and reads a fifth as fast with eight of them.
-    rest = record.model_dump_json(exclude={"id", "text", "root", "source"})
-    return {"root": record.root, "source": record.source, "record": rest}
-
-
-def _every_record(collection: "Collection") -> "Iterator[Record]":
-    total = collection.count()
-    for start in range(0, total, _PAGE):
-        yield from _records(collection.get(limit=_PAGE, offset=start, include=["documents", "metadatas"]))
-
-
-def _records(found: "GetResult") -> list[Record]:
-    return [
-        Record.model_validate({"id": id_, "text": text, **metadata, **json.loads(str(metadata["record"]))})
-        for id_, text, metadata in zip(found["ids"], found["documents"] or [], found["metadatas"] or [], strict=True)
-    ]
-
-
 def _cosines(found: "QueryResult") -> list[tuple[str, float]]:
     distances = (found["distances"] or [[]])[0]
-    pairs = [
-        (id_, max(-1.0, min(1.0, 1.0 - float(distance))))
-        for id_, distance in zip(found["ids"][0], distances, strict=True)
-    ]
+    pairs = [(id_, _cosine(1.0 - float(distance))) for id_, distance in zip(found["ids"][0], distances, strict=True)]
     return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _cosine(value: float) -> float:
+    return max(-1.0, min(1.0, value))  # rounding may lead a little out
