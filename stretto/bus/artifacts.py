@@ -10,9 +10,10 @@ import hashlib
 import json
 from datetime import UTC, datetime
 
-from stretto.bus.connection import Connection, Stored
+from stretto.bus.connection import Connection
 from stretto.bus.envelope import ArtifactRef, new_id
 from stretto.bus.errors import Conflict, DecodeError, TooLarge
+from stretto.bus.jetstream import Stored
 from stretto.bus.streams import StreamSpec, provision
 from stretto.bus.subjects import Subjects
 
@@ -62,7 +63,7 @@ class Artifacts:
             raise TooLarge(f"a body of {len(data)} bytes is over the limit of {MAX_ARTIFACT_BYTES}")
         digest = hashlib.sha256(data)
         ref = ArtifactRef(sha256=digest.hexdigest(), size_bytes=len(data))
-        there = await self._connection.last(self._stream, self._meta(ref))
+        there = await self._connection.jetstream.last(self._stream, self._meta(ref))
         if there is not None and _nuid(there) is not None:
             return ref
         nuid = new_id()
@@ -82,7 +83,7 @@ class Artifacts:
         }
         with contextlib.suppress(Conflict):  # it is there by now: these bytes, since it has their name
             after = there.seq if there is not None else 0
-            await self._connection.store(self._meta(ref), json.dumps(meta).encode(), expect=after)
+            await self._connection.jetstream.store(self._meta(ref), json.dumps(meta).encode(), expect=after)
         return ref
 
     async def get(self, ref: ArtifactRef) -> bytes:
@@ -94,13 +95,15 @@ class Artifacts:
         """
         if ref.size_bytes > MAX_ARTIFACT_BYTES:
             raise DecodeError(f"artifact {ref.sha256[:12]} is over the limit of {MAX_ARTIFACT_BYTES} bytes")
-        meta = await self._connection.last(self._stream, self._meta(ref))
+        meta = await self._connection.jetstream.last(self._stream, self._meta(ref))
         if meta is None:
             raise DecodeError(f"artifact {ref.sha256[:12]} is not in the store")
         nuid = _nuid(meta)
         if nuid is None:
             raise DecodeError(f"artifact {ref.sha256[:12]} is not in the store any more")
-        data = b"".join([chunk.data for chunk in await self._connection.read(self._stream, self._chunks(nuid))])
+        data = b"".join(
+            [chunk.data for chunk in await self._connection.jetstream.read(self._stream, self._chunks(nuid))]
+        )
         if len(data) != ref.size_bytes or hashlib.sha256(data).hexdigest() != ref.sha256:
             raise DecodeError(f"artifact {ref.sha256[:12]} is damaged")
         return data
@@ -108,9 +111,9 @@ class Artifacts:
     async def _append(self, subject: str, piece: bytes, *, after: int) -> int:
         """Append one chunk. Nobody else writes to the subject: a conflict is this same chunk, sent again after a reconnect."""
         try:
-            return await self._connection.store(subject, piece, expect=after)
+            return await self._connection.jetstream.store(subject, piece, expect=after)
         except Conflict:
-            there = await self._connection.last(self._stream, subject)
+            there = await self._connection.jetstream.last(self._stream, subject)
             return there.seq if there is not None else 0
 
     def _meta(self, ref: ArtifactRef) -> str:

@@ -9,9 +9,10 @@ from nats.aio.msg import Msg
 
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.codec import encode_body
-from stretto.bus.connection import Connection, Stored
+from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope, new_id
 from stretto.bus.errors import Conflict, DecodeError, RunExists, TimedOut
+from stretto.bus.jetstream import Stored
 from stretto.bus.message import Message
 from stretto.bus.run_log import RunLog, stand_ins
 from stretto.bus.streams import Deployment
@@ -80,7 +81,7 @@ class Client:
         envelope = Envelope.of(request, tenant=self._tenant, run=run, sender=self._principal)
         subject = self._subjects.request(key, self._principal)
         try:
-            await self._connection.store(
+            await self._connection.jetstream.store(
                 subject, await self._wire.pack(envelope), expect=0, expect_on=self._subjects.any_request(key)
             )
         except Conflict as error:

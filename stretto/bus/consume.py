@@ -160,7 +160,7 @@ class Consumer:
         """Give the pin to another waiting process, and pull no more for `pause_s`."""
         self._paused_until = _now() + pause_s
         self._pin = None
-        await self._connection.api(
+        await self._connection.jetstream.api(
             f"CONSUMER.UNPIN.{self._options.stream}.{self._options.consumer}", {"group": self._options.group}
         )
 

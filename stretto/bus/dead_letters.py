@@ -52,5 +52,5 @@ class DeadLetters:
         )
         # The tenant and run of a message that cannot be read are unknown: its subject is kept, its claims are not believed.
         envelope = Envelope.of(letter, tenant="unknown", run="unknown", sender=self._sender)
-        await self._connection.store(self._subjects.dead(delivery.subject), await self._wire.pack(envelope))
+        await self._connection.jetstream.store(self._subjects.dead(delivery.subject), await self._wire.pack(envelope))
         return Ack()

@@ -1,8 +1,9 @@
 """Run log: what is known of a run is what is stored below its subject, in the order in which it happened."""
 
-from stretto.bus.connection import Connection, Stored
+from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import Conflict, DecodeError
+from stretto.bus.jetstream import Stored
 from stretto.bus.message import Message
 from stretto.bus.subjects import RunKey, Subjects
 from stretto.bus.wire import Wire
@@ -25,7 +26,7 @@ class RunLog:
             Conflict: somebody else appended. An append of one's own that was sent twice is no conflict: its sequence is returned.
         """
         try:
-            return await self._connection.store(subject, await self._wire.pack(envelope), expect=after)
+            return await self._connection.jetstream.store(subject, await self._wire.pack(envelope), expect=after)
         except Conflict:
             mine = await self._written_by(key, subject, envelope)
             if mine is None:
@@ -59,17 +60,17 @@ class RunLog:
 
     async def fold(self, key: RunKey, *, from_seq: int = 1) -> list[Stored]:
         """Everything below the run from `from_seq` on (the request's sequence, where known: that makes it cheap)."""
-        return await self._connection.read(
+        return await self._connection.jetstream.read(
             self._subjects.runs_stream(key.shard), f"{self._subjects.run(key)}.>", from_seq=from_seq
         )
 
     async def last(self, key: RunKey, subject: str) -> Stored | None:
         """The last message on one subject below the run."""
-        return await self._connection.last(self._subjects.runs_stream(key.shard), subject)
+        return await self._connection.jetstream.last(self._subjects.runs_stream(key.shard), subject)
 
     async def all_on(self, key: RunKey, subject: str) -> list[Stored]:
         """Every message on one subject below the run, in order."""
-        return await self._connection.read(self._subjects.runs_stream(key.shard), subject)
+        return await self._connection.jetstream.read(self._subjects.runs_stream(key.shard), subject)
 
     async def _reads_as(self, body_type: type[Message], stored: Stored, key: RunKey) -> bool:
         try:

@@ -207,19 +207,19 @@ async def missing_streams(connection: Connection, specs: Sequence[StreamSpec]) -
     """Names of those streams that do not exist."""
     missing: list[str] = []
     for spec in specs:
-        found = await connection.api(f"STREAM.INFO.{spec.name}")
+        found = await connection.jetstream.api(f"STREAM.INFO.{spec.name}")
         if _code(found) == _STREAM_NOT_FOUND:
             missing.append(spec.name)
     return missing
 
 
 async def _provision_stream(connection: Connection, spec: StreamSpec) -> bool:
-    found = await connection.api(f"STREAM.INFO.{spec.name}")
+    found = await connection.jetstream.api(f"STREAM.INFO.{spec.name}")
     created = False
     if _code(found) == _STREAM_NOT_FOUND:
-        found = await connection.api(f"STREAM.CREATE.{spec.name}", {"name": spec.name, **spec.config})
+        found = await connection.jetstream.api(f"STREAM.CREATE.{spec.name}", {"name": spec.name, **spec.config})
         if _code(found) == _STREAM_EXISTS_OTHERWISE:  # another process was first, with something else
-            found = await connection.api(f"STREAM.INFO.{spec.name}")
+            found = await connection.jetstream.api(f"STREAM.INFO.{spec.name}")
         else:
             created = "error" not in found
     _raise_error(found, f"stream {spec.name}")
@@ -228,16 +228,16 @@ async def _provision_stream(connection: Connection, spec: StreamSpec) -> bool:
 
 
 async def _provision_consumer(connection: Connection, stream: str, spec: ConsumerSpec) -> None:
-    found = await connection.api(f"CONSUMER.INFO.{stream}.{spec.name}")
+    found = await connection.jetstream.api(f"CONSUMER.INFO.{stream}.{spec.name}")
     if _code(found) == _CONSUMER_NOT_FOUND:
         config = {"durable_name": spec.name, "name": spec.name, "deliver_policy": "all", **spec.config}
-        found = await connection.api(
+        found = await connection.jetstream.api(
             f"CONSUMER.CREATE.{stream}.{spec.name}",
             # "create" never changes one that exists: a race is then seen by the comparison below.
             {"stream_name": stream, "config": config, "action": "create"},
         )
         if "error" in found:
-            again = await connection.api(f"CONSUMER.INFO.{stream}.{spec.name}")
+            again = await connection.jetstream.api(f"CONSUMER.INFO.{stream}.{spec.name}")
             found = found if "error" in again else again
     _raise_error(found, f"consumer {spec.name} of {stream}")
     _compare(f"consumer {spec.name} of {stream}", spec.config, found["config"])

@@ -34,7 +34,7 @@ class TaskQueue:
         """
         await self.provision(key.role)
         try:
-            await self._connection.store(
+            await self._connection.jetstream.store(
                 self._deployment.subjects.task(key),
                 await self._wire.pack(envelope),
                 expect=0,

@@ -29,6 +29,6 @@ class Timers:
             "Nats-Schedule-Target": self._subjects.timer(key, name),
         }
         with contextlib.suppress(Conflict):
-            await self._connection.store(
+            await self._connection.jetstream.store(
                 self._subjects.schedule(key, name), await self._wire.pack(envelope), expect=0, headers=headers
             )

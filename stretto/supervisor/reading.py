@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from stretto.bus.connection import Stored
 from stretto.bus.consume import Delivery
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import DecodeError
+from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunSubject, Subjects
 from stretto.bus.wire import Wire

@@ -98,7 +98,7 @@ class Ground:
 
     async def depth(self, stream: str) -> int:
         """How many messages a stream holds."""
-        return int((await self.connection.api(f"STREAM.INFO.{stream}"))["state"]["messages"])
+        return int((await self.connection.jetstream.api(f"STREAM.INFO.{stream}"))["state"]["messages"])
 
     async def settled(self, stream: str, count: int) -> None:
         """Ask until a stream holds `count` messages: the server works acknowledgements off beside its answers."""

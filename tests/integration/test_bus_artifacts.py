@@ -79,12 +79,12 @@ async def test_a_reference_to_nothing_is_a_decode_error(ground: Ground) -> None:
 async def test_a_damaged_artifact_is_a_decode_error_and_nobody_waits_for_what_is_missing(ground: Ground) -> None:
     stream = f"OBJ_{bucket(ground)}"
     ref = await ground.artifacts.put(b"whole" * 100_000)
-    chunks = await ground.connection.read(stream, f"$O.{bucket(ground)}.C.>")
-    await ground.connection.api(f"STREAM.MSG.DELETE.{stream}", {"seq": chunks[1].seq})
+    chunks = await ground.connection.jetstream.read(stream, f"$O.{bucket(ground)}.C.>")
+    await ground.connection.jetstream.api(f"STREAM.MSG.DELETE.{stream}", {"seq": chunks[1].seq})
     with pytest.raises(DecodeError, match="damaged"):
         await ground.artifacts.get(ref)
     for chunk in chunks[:1] + chunks[2:]:
-        await ground.connection.api(f"STREAM.MSG.DELETE.{stream}", {"seq": chunk.seq})
+        await ground.connection.jetstream.api(f"STREAM.MSG.DELETE.{stream}", {"seq": chunk.seq})
     with pytest.raises(DecodeError, match="damaged"):
         await ground.artifacts.get(ref)
 
@@ -104,9 +104,9 @@ async def test_junk_in_the_store_is_a_decode_error_and_does_not_keep_the_artifac
     ground: Ground, meta: bytes
 ) -> None:
     ref = await ground.artifacts.put(b"five!")
-    (stored,) = await ground.connection.read(f"OBJ_{bucket(ground)}", f"$O.{bucket(ground)}.M.>")
+    (stored,) = await ground.connection.jetstream.read(f"OBJ_{bucket(ground)}", f"$O.{bucket(ground)}.M.>")
     assert json.loads(stored.data)["size"] == 5
-    await ground.connection.store(stored.subject, meta)
+    await ground.connection.jetstream.store(stored.subject, meta)
     with pytest.raises(DecodeError):
         await ground.artifacts.get(ref)
     assert await ground.artifacts.put(b"five!") == ref

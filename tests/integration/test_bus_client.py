@@ -58,7 +58,7 @@ async def test_a_run_id_belongs_to_its_first_request(ground: Ground) -> None:
 
 
 async def test_junk_under_a_run_id_takes_it(ground: Ground) -> None:
-    await ground.connection.store(ground.subjects.request(ground.client.key("r1"), "local"), b"junk")
+    await ground.connection.jetstream.store(ground.subjects.request(ground.client.key("r1"), "local"), b"junk")
     with pytest.raises(RunExists):
         await ground.client.submit(Note(text="why?"), run="r1")
 
@@ -138,7 +138,7 @@ async def test_without_an_answer_the_wait_ends_and_the_run_goes_on(ground: Groun
 async def test_junk_before_and_behind_the_answer_is_not_the_answer(ground: Ground) -> None:
     run = await ground.client.submit(Note())
     subject = ground.subjects.answer(ground.client.key(run))
-    await ground.connection.store(subject, b"junk")
+    await ground.connection.jetstream.store(subject, b"junk")
     with pytest.raises(TimedOut):
         await ground.client.result(run, timeout_s=0.2)
     async with asyncio.TaskGroup() as group:
@@ -146,7 +146,7 @@ async def test_junk_before_and_behind_the_answer_is_not_the_answer(ground: Groun
         await asyncio.wait([result], timeout=0.1)
         await answer(ground, run)
         assert (await result).body["text"] == "42"
-    await ground.connection.store(subject, b"more junk")
+    await ground.connection.jetstream.store(subject, b"more junk")
     assert (await ground.client.result(run, timeout_s=LIMIT_S)).body["text"] == "42"
 
 

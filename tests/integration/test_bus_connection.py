@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stretto.bus.connection import Connection, ConnectionOptions, Stored
+from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.errors import (
     Busy,
     Conflict,
@@ -21,6 +21,7 @@ from stretto.bus.errors import (
     TooLarge,
     Unreachable,
 )
+from stretto.bus.jetstream import Stored
 from stretto.bus.server_binary import find_server
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, open_ground
 
@@ -37,71 +38,71 @@ def decision(ground: Ground, run: str = "r1") -> str:
 
 async def test_it_stores_and_reads_back_what_was_stored(ground: Ground) -> None:
     subject = decision(ground)
-    seq = await ground.connection.store(subject, b"\x00junk\xff", headers={"Kind": "ünusual"}, expect=0)
-    last = await ground.connection.last(ground.shard, subject)
+    seq = await ground.connection.jetstream.store(subject, b"\x00junk\xff", headers={"Kind": "ünusual"}, expect=0)
+    last = await ground.connection.jetstream.last(ground.shard, subject)
     assert last is not None
     assert (last.subject, last.seq, last.data, last.headers["Kind"]) == (subject, seq, b"\x00junk\xff", "ünusual")
     assert last.at.tzinfo is not None
-    assert await ground.connection.read(ground.shard, f"{ground.subjects.run(ground.key())}.>") == [last]
+    assert await ground.connection.jetstream.read(ground.shard, f"{ground.subjects.run(ground.key())}.>") == [last]
 
 
 async def test_a_write_that_expects_another_past_is_a_conflict_and_changes_nothing(ground: Ground) -> None:
     subject = decision(ground)
-    seq = await ground.connection.store(subject, b"1", expect=0)
+    seq = await ground.connection.jetstream.store(subject, b"1", expect=0)
     for expected in (0, seq + 5):
         with pytest.raises(Conflict) as conflict:
-            await ground.connection.store(subject, b"2", expect=expected)
+            await ground.connection.jetstream.store(subject, b"2", expect=expected)
         assert conflict.value.subject == subject
-    assert await ground.connection.store(subject, b"2", expect=seq) > seq
+    assert await ground.connection.jetstream.store(subject, b"2", expect=seq) > seq
     with pytest.raises(Conflict):
-        await ground.connection.store(subject + ".x", b"3", expect=0, expect_on=subject.rpartition(".")[0] + ".>")
+        await ground.connection.jetstream.store(subject + ".x", b"3", expect=0, expect_on=subject.rpartition(".")[0] + ".>")
 
 
 async def test_there_is_no_last_message_where_there_is_none(ground: Ground) -> None:
-    assert await ground.connection.last(ground.shard, decision(ground)) is None
-    assert await ground.connection.read(ground.shard, f"{ground.subjects.run(ground.key())}.>") == []
+    assert await ground.connection.jetstream.last(ground.shard, decision(ground)) is None
+    assert await ground.connection.jetstream.read(ground.shard, f"{ground.subjects.run(ground.key())}.>") == []
 
 
 async def test_reading_goes_over_several_batches_in_order_and_from_where_it_is_told(ground: Ground) -> None:
     subject = decision(ground)
     async with asyncio.TaskGroup() as group:
         for number in range(2_500):
-            group.create_task(ground.connection.store(subject, b"%d" % number))
-            group.create_task(ground.connection.store(decision(ground, "other"), b""))
-    found = await ground.connection.read(ground.shard, subject)
+            group.create_task(ground.connection.jetstream.store(subject, b"%d" % number))
+            group.create_task(ground.connection.jetstream.store(decision(ground, "other"), b""))
+    found = await ground.connection.jetstream.read(ground.shard, subject)
     assert sorted(int(one.data) for one in found) == list(range(2_500))
     assert [one.seq for one in found] == sorted(one.seq for one in found)
-    assert await ground.connection.read(ground.shard, subject, batch=7, from_seq=found[-20].seq) == found[-20:]
-    assert await ground.connection.read(ground.shard, subject, from_seq=found[-1].seq + 1) == []
+    assert await ground.connection.jetstream.read(ground.shard, subject, batch=7, from_seq=found[-20].seq) == found[-20:]
+    assert await ground.connection.jetstream.read(ground.shard, subject, from_seq=found[-1].seq + 1) == []
 
 
 async def test_a_stream_that_is_not_there_is_told_by_every_way_to_use_it(nats_url: str, prefix: str) -> None:
     async with await Connection.open(ConnectionOptions(nats_url, timeout_s=1.0)) as connection:
         with pytest.raises(StreamMissing, match=f"{prefix}.run.0.default.r1.decision"):
-            await connection.store(f"{prefix}.run.0.default.r1.decision", b"")
+            await connection.jetstream.store(f"{prefix}.run.0.default.r1.decision", b"")
         with pytest.raises(StreamMissing, match=f"{prefix}_NONE"):
-            await connection.last(f"{prefix}_NONE", "a")
+            await connection.jetstream.last(f"{prefix}_NONE", "a")
         with pytest.raises(StreamMissing, match=f"{prefix}_NONE"):
-            await connection.read(f"{prefix}_NONE", ">")
+            await connection.jetstream.read(f"{prefix}_NONE", ">")
 
 
 async def test_a_full_stream_is_busy(nats_url: str, prefix: str) -> None:
     async with await Connection.open(ConnectionOptions(nats_url)) as connection:
         config = {"name": prefix, "subjects": [f"{prefix}.>"], "max_msgs": 1, "discard": "new"}
-        await connection.api(f"STREAM.CREATE.{prefix}", config)
-        await connection.store(f"{prefix}.a", b"")
+        await connection.jetstream.api(f"STREAM.CREATE.{prefix}", config)
+        await connection.jetstream.store(f"{prefix}.a", b"")
         with pytest.raises(Busy) as busy:
-            await connection.store(f"{prefix}.b", b"")
+            await connection.jetstream.store(f"{prefix}.b", b"")
         assert busy.value.retry_in_s > 0
 
 
 async def test_what_is_over_the_servers_limit_is_too_large_and_the_connection_lives(ground: Ground) -> None:
     too_much = b"x" * (ground.connection.max_payload_bytes + 1)
     with pytest.raises(TooLarge, match="1048577 bytes"):
-        await ground.connection.store(decision(ground), too_much)
+        await ground.connection.jetstream.store(decision(ground), too_much)
     with pytest.raises(TooLarge):
         await ground.connection.publish("anywhere", too_much)
-    assert await ground.connection.store(decision(ground), too_much[:-1000]) > 0
+    assert await ground.connection.jetstream.store(decision(ground), too_much[:-1000]) > 0
 
 
 async def test_a_subject_that_cannot_travel_is_refused(ground: Ground) -> None:
@@ -220,7 +221,7 @@ async def guarded(tmp_path: Path) -> AsyncGenerator[str]:
         address = str(json.loads(written[0])["nats"][0]).removeprefix("nats://")
         async with await Connection.open(ConnectionOptions(f"nats://root:r@{address}", wait_s=LIMIT_S)) as root:
             stream = {"name": "Mine", "subjects": ["mine.>", "Theirs.>"], "allow_direct": True}
-            await root.api("STREAM.CREATE.Mine", stream)
+            await root.jetstream.api("STREAM.CREATE.Mine", stream)
         yield address
     finally:
         server.terminate()
@@ -231,18 +232,18 @@ async def guarded(tmp_path: Path) -> AsyncGenerator[str]:
 async def test_what_the_server_forbids_is_not_permitted_and_told_at_once(guarded: str) -> None:
     async with await Connection.open(ConnectionOptions(f"nats://ann:a@{guarded}", timeout_s=60.0)) as ann:
         async with asyncio.timeout(LIMIT_S):
-            assert await ann.store("mine.a", b"") == 1
+            assert await ann.jetstream.store("mine.a", b"") == 1
             with pytest.raises(NotPermitted, match=r"Theirs\.b"):
-                await ann.store("Theirs.b", b"")
+                await ann.jetstream.store("Theirs.b", b"")
             with pytest.raises(NotPermitted, match=r"DIRECT\.GET\.Mine"):
-                await ann.read("Mine", ">")
+                await ann.jetstream.read("Mine", ">")
             with pytest.raises(NotPermitted):
-                await ann.last("Mine", "mine.a")
+                await ann.jetstream.last("Mine", "mine.a")
             with pytest.raises(NotPermitted):
-                await ann.api("STREAM.INFO.Mine")
+                await ann.jetstream.api("STREAM.INFO.Mine")
             with pytest.raises(NotPermitted):
                 await ann.gather("$SRV.PING", b"", within_s=60.0)
-            assert await ann.store("mine.a", b"") == 2, "a refusal must not harm the connection"
+            assert await ann.jetstream.store("mine.a", b"") == 2, "a refusal must not harm the connection"
 
 
 async def test_wrong_credentials_are_not_permitted(guarded: str) -> None:
@@ -322,14 +323,14 @@ async def test_writes_in_flight_are_sent_again_when_the_server_is_back(tmp_path:
         server.freeze()
         async with asyncio.TaskGroup() as group:
             writes = [
-                group.create_task(ground.connection.store(decision(ground, f"r{number}"), b"once", expect=0))
+                group.create_task(ground.connection.jetstream.store(decision(ground, f"r{number}"), b"once", expect=0))
                 for number in range(50)
             ]
             await frozen(server, *writes)
             async with asyncio.timeout(LIMIT_S):
                 await again.wait()
                 await asyncio.wait(writes)
-        stored = await ground.connection.read(ground.shard, ">")
+        stored = await ground.connection.jetstream.read(ground.shard, ">")
         assert sorted(one.subject for one in stored) == sorted(decision(ground, f"r{number}") for number in range(50))
         assert sorted(write.result() for write in writes) == [one.seq for one in stored]
         assert ground.connection.server_id != first_id
@@ -337,14 +338,14 @@ async def test_writes_in_flight_are_sent_again_when_the_server_is_back(tmp_path:
 
 async def test_reads_in_flight_are_asked_again_when_the_server_is_back(tmp_path: Path, prefix: str) -> None:
     async with MortalServer(tmp_path) as server, open_ground(server.url, prefix) as ground:
-        seq = await ground.connection.store(decision(ground), b"kept")
+        seq = await ground.connection.jetstream.store(decision(ground), b"kept")
         server.freeze()
 
         async def read() -> list[Stored]:
-            return await ground.connection.read(ground.shard, decision(ground), timeout_s=60.0)
+            return await ground.connection.jetstream.read(ground.shard, decision(ground), timeout_s=60.0)
 
         async def last() -> Stored | None:
-            return await ground.connection.last(ground.shard, decision(ground), timeout_s=60.0)
+            return await ground.connection.jetstream.last(ground.shard, decision(ground), timeout_s=60.0)
 
         async with asyncio.TaskGroup() as group:
             all_of_it, end = group.create_task(read()), group.create_task(last())
@@ -360,11 +361,11 @@ async def test_writes_while_the_server_is_away_wait_for_it_or_say_that_it_is_awa
     async with MortalServer(tmp_path) as server, open_ground(server.url, prefix) as ground:
         await server.kill()
         with pytest.raises(Unreachable, match="no NATS server answers"):
-            await ground.connection.store(decision(ground), b"lost", expect=0, timeout_s=0.5)
+            await ground.connection.jetstream.store(decision(ground), b"lost", expect=0, timeout_s=0.5)
         assert not ground.connection.is_connected
         async with asyncio.TaskGroup() as group:
-            write = group.create_task(ground.connection.store(decision(ground), b"kept", expect=0))
+            write = group.create_task(ground.connection.jetstream.store(decision(ground), b"kept", expect=0))
             await asyncio.wait([write], timeout=0.1)
             await server.restart()
-        stored = await ground.connection.read(ground.shard, ">")
+        stored = await ground.connection.jetstream.read(ground.shard, ">")
         assert [(one.seq, one.data) for one in stored] == [(write.result(), b"kept")]

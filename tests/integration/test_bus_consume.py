@@ -37,7 +37,7 @@ async def put_many(ground: Ground, count: int) -> None:
     subjects = [ground.subjects.task(TaskKey(ground.key(), ROLE, f"t{number}", 1)) for number in range(count)]
     async with asyncio.TaskGroup() as group:
         for subject in subjects:
-            group.create_task(ground.connection.store(subject, payload))
+            group.create_task(ground.connection.jetstream.store(subject, payload))
 
 
 def name_of(delivery: Delivery) -> str:
@@ -75,7 +75,7 @@ async def test_never_more_handlers_than_slots_and_the_rest_stays_on_the_server(g
     async with asyncio.TaskGroup() as group:
         running = Running(group, ground.queue.consumer(ROLE, slots=3), desk)
         first = {name_of(await desk.take()) for _ in range(3)}
-        info = await ground.connection.api(f"CONSUMER.INFO.{ground.subjects.tasks_stream(ROLE)}.{AGENTS}")
+        info = await ground.connection.jetstream.api(f"CONSUMER.INFO.{ground.subjects.tasks_stream(ROLE)}.{AGENTS}")
         assert (info["num_ack_pending"], info["num_pending"]) == (3, 7)
         assert running.consumer.busy == 3
         desk.open.set()
@@ -215,7 +215,7 @@ async def test_what_was_on_its_way_when_stop_came_is_done_and_not_left_to_its_le
         async with asyncio.TaskGroup() as group:
             running = Running(group, other.queue.consumer(ROLE, slots=8), desk)
             async with asyncio.timeout(LIMIT_S):
-                while not (await ground.connection.api(f"CONSUMER.INFO.{stream}.{AGENTS}"))["num_waiting"]:
+                while not (await ground.connection.jetstream.api(f"CONSUMER.INFO.{stream}.{AGENTS}"))["num_waiting"]:
                     pass
             writer = other.connection.client._transport._io_writer  # type: ignore[union-attr]  # shown nowhere else
             await put(ground, "t1")
@@ -273,7 +273,7 @@ async def test_it_goes_on_when_its_consumer_was_deleted_and_made_again(ground: G
     async with asyncio.TaskGroup() as group:
         running = Running(group, ground.queue.consumer(ROLE, slots=1), desk)
         await desk.take()
-        await ground.connection.api(f"CONSUMER.DELETE.{stream}.{AGENTS}")
+        await ground.connection.jetstream.api(f"CONSUMER.DELETE.{stream}.{AGENTS}")
         await provision(ground.connection, task_stream(ground.deployment, ROLE))
         await put(ground, "after")
         await take_until(desk, "after")
@@ -344,7 +344,7 @@ async def test_a_stray_message_on_its_inbox_costs_no_slot(ground: Ground) -> Non
 
 async def test_a_delivery_tells_the_same_time_as_the_stored_message(ground: Ground) -> None:
     await put(ground, *(f"t{number}" for number in range(20)))
-    stored = await ground.connection.read(ground.subjects.tasks_stream(ROLE), f"{ground.subjects.prefix}.task.>")
+    stored = await ground.connection.jetstream.read(ground.subjects.tasks_stream(ROLE), f"{ground.subjects.prefix}.task.>")
     desk = Desk()
     desk.open.set()
     async with asyncio.TaskGroup() as group:

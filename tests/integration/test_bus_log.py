@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stretto.bus.connection import Stored
 from stretto.bus.consume import Ack, Delivery, Disposition
 from stretto.bus.errors import Busy, Conflict
+from stretto.bus.jetstream import Stored
 from stretto.bus.subjects import TaskKey
 from stretto.bus.timers import Timers
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, Note, Running, open_ground, wrap
@@ -61,7 +61,7 @@ async def test_an_append_that_was_sent_twice_is_no_conflict(ground: Ground) -> N
 
 async def test_junk_in_the_way_of_an_append_is_a_conflict(ground: Ground) -> None:
     key = ground.key()
-    await ground.connection.store(ground.subjects.decision(key), b"junk")
+    await ground.connection.jetstream.store(ground.subjects.decision(key), b"junk")
     with pytest.raises(Conflict):
         await ground.log.append(key, ground.subjects.decision(key), wrap(Note(), key), after=0)
 
@@ -78,9 +78,9 @@ async def test_writing_once_is_won_by_the_first_and_told_to_the_others(ground: G
 async def test_junk_neither_keeps_a_write_out_nor_lets_a_second_one_in(ground: Ground) -> None:
     key, first, second = ground.key(), Note(text="first"), Note(text="second")
     subject = ground.subjects.answer(key)
-    await ground.connection.store(subject, b"junk")
+    await ground.connection.jetstream.store(subject, b"junk")
     assert await ground.log.write_once(key, subject, first, wrap(first, key))
-    await ground.connection.store(subject, b"more junk")
+    await ground.connection.jetstream.store(subject, b"more junk")
     assert await ground.log.holds(key, subject, Note)
     assert not await ground.log.write_once(key, subject, second, wrap(second, key))
 
@@ -96,7 +96,7 @@ async def test_a_fold_is_in_the_order_of_storing_over_all_subjects_of_its_run_an
     ]
     for subject in subjects:
         await ground.log.append(key, subject, wrap(Note(), key), after=0)
-        await ground.connection.store(ground.subjects.decision(other), b"")
+        await ground.connection.jetstream.store(ground.subjects.decision(other), b"")
     log = await ground.log.fold(key)
     assert [one.subject for one in log] == subjects
     assert await ground.log.fold(key, from_seq=log[2].seq) == log[2:]

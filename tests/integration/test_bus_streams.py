@@ -56,14 +56,14 @@ async def test_a_stream_that_differs_is_named_field_by_field_and_left_as_it_is(
 ) -> None:
     spec = task_stream(deployment, "writer")
     await provision(connection, spec)
-    before = (await connection.api(f"STREAM.INFO.{spec.name}"))["config"]
+    before = (await connection.jetstream.api(f"STREAM.INFO.{spec.name}"))["config"]
     with pytest.raises(StreamDiffers) as differs:
         await provision(connection, task_stream(replace(deployment, queue_limit=7), "writer"))
     text = str(differs.value)
     assert spec.name in text
     assert "max_msgs is 100000, declared is 7" in text
     assert "num_replicas" not in text
-    assert (await connection.api(f"STREAM.INFO.{spec.name}"))["config"] == before
+    assert (await connection.jetstream.api(f"STREAM.INFO.{spec.name}"))["config"] == before
 
 
 @pytest.mark.parametrize(
@@ -75,19 +75,19 @@ async def test_a_consumer_that_differs_is_named_field_by_field_and_left_as_it_is
 ) -> None:
     spec, *_ = deployment_streams(deployment)
     await provision(connection, spec)
-    before = (await connection.api(f"CONSUMER.INFO.{spec.name}.{SUPERVISORS}"))["config"]
+    before = (await connection.jetstream.api(f"CONSUMER.INFO.{spec.name}.{SUPERVISORS}"))["config"]
     other, *_ = deployment_streams(replace(deployment, **changed))  # type: ignore[arg-type]  # floats are all it takes
     with pytest.raises(StreamDiffers, match=f"consumer {SUPERVISORS} of {spec.name}.*{told}"):
         await provision(connection, other)
-    assert (await connection.api(f"CONSUMER.INFO.{spec.name}.{SUPERVISORS}"))["config"] == before
+    assert (await connection.jetstream.api(f"CONSUMER.INFO.{spec.name}.{SUPERVISORS}"))["config"] == before
 
 
 async def test_a_consumer_that_was_deleted_is_made_again(connection: Connection, deployment: Deployment) -> None:
     spec = task_stream(deployment, "writer")
     await provision(connection, spec)
-    await connection.api(f"CONSUMER.DELETE.{spec.name}.{AGENTS}")
+    await connection.jetstream.api(f"CONSUMER.DELETE.{spec.name}.{AGENTS}")
     assert not await provision(connection, spec)
-    assert "error" not in await connection.api(f"CONSUMER.INFO.{spec.name}.{AGENTS}")
+    assert "error" not in await connection.jetstream.api(f"CONSUMER.INFO.{spec.name}.{AGENTS}")
 
 
 async def test_a_stream_that_the_server_cannot_keep_is_misconfigured(
@@ -101,7 +101,7 @@ async def test_a_runs_log_cannot_be_deleted_message_by_message(connection: Conne
     spec, *_ = deployment_streams(deployment)
     await provision(connection, spec)
     subjects = deployment.subjects
-    await connection.store(f"{subjects.prefix}.run.0.a.b.answer", b"kept")
-    refused = await connection.api(f"STREAM.MSG.DELETE.{spec.name}", {"seq": 1})
+    await connection.jetstream.store(f"{subjects.prefix}.run.0.a.b.answer", b"kept")
+    refused = await connection.jetstream.api(f"STREAM.MSG.DELETE.{spec.name}", {"seq": 1})
     assert refused["error"]["code"] in {400, 500}
-    assert await connection.last(spec.name, f"{subjects.prefix}.run.0.a.b.answer") is not None
+    assert await connection.jetstream.last(spec.name, f"{subjects.prefix}.run.0.a.b.answer") is not None

@@ -14,10 +14,10 @@ from stretto.agents.agent import Agent
 from stretto.agents.context import TaskContext
 from stretto.agents.errors import TaskMisconfigured, TaskPermanent, TaskRetryable
 from stretto.agents.worker import Worker
-from stretto.bus.connection import Stored
 from stretto.bus.dead_letters import DeadLetter
 from stretto.bus.envelope import Envelope, new_id, open_envelope
 from stretto.bus.errors import TimedOut
+from stretto.bus.jetstream import Stored
 from stretto.bus.registry import Registry
 from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunKey, TaskKey
@@ -145,7 +145,7 @@ class Crew:
         stored = None
         async with asyncio.timeout(LIMIT_S):
             while stored is None:
-                stored = await self.ground.connection.last(stream, dead)
+                stored = await self.ground.connection.jetstream.last(stream, dead)
         return open_envelope(await self.ground.wire.unpack(stored.data, stored.headers), DeadLetter)
 
 
@@ -194,7 +194,7 @@ async def test_the_result_names_the_task_as_its_cause_and_the_agent_as_its_sende
 
 async def test_junk_in_place_of_a_result_does_not_stand_for_one(crew: Crew) -> None:
     key = crew.key()
-    await crew.ground.connection.store(crew.ground.subjects.result(key), b"junk")
+    await crew.ground.connection.jetstream.store(crew.ground.subjects.result(key), b"junk")
     agent = Shouter()
     await crew.serve(agent)
     await crew.put(key)
@@ -211,7 +211,7 @@ async def test_junk_behind_a_result_does_not_have_it_done_again(crew: Crew) -> N
     await crew.serve(agent)
     await crew.put(key)
     await crew.result(key)
-    await crew.ground.connection.store(crew.ground.subjects.result(key), b"junk")
+    await crew.ground.connection.jetstream.store(crew.ground.subjects.result(key), b"junk")
     await crew.ground.settled(crew.ground.subjects.tasks_stream(ROLE), 0)
     await crew.put(key)
     await crew.ground.settled(crew.ground.subjects.tasks_stream(ROLE), 0)
@@ -348,7 +348,7 @@ async def test_junk_becomes_a_dead_letter_with_its_bytes_and_the_queue_goes_on(c
     agent = Shouter()
     await crew.serve(agent)
     subject = crew.ground.subjects.task(crew.key("junk"))
-    seq = await crew.ground.connection.store(subject, b"\x00\xffjunk", headers={"Kind": "odd"})
+    seq = await crew.ground.connection.jetstream.store(subject, b"\x00\xffjunk", headers={"Kind": "odd"})
     letter = await crew.letter(subject)
     assert (letter.origin, letter.seq, letter.data, letter.headers["Kind"]) == (subject, seq, b"\x00\xffjunk", "odd")
     assert "junk" not in letter.reason
@@ -386,7 +386,7 @@ async def test_a_task_that_says_something_else_than_its_subject_is_a_dead_letter
     await crew.serve(agent)
     envelope, subject = forged(crew, what), crew.ground.subjects.task(crew.key())
     data = await crew.ground.wire.pack(envelope)
-    await crew.ground.connection.store(subject, data)
+    await crew.ground.connection.jetstream.store(subject, data)
     assert (await crew.letter(subject)).data == data
     await crew.ground.settled(crew.ground.subjects.tasks_stream(ROLE), 0)
     assert agent.calls == 0
@@ -396,7 +396,7 @@ async def test_a_task_that_says_something_else_than_its_subject_is_a_dead_letter
 async def test_a_hostile_subject_becomes_a_dead_letter_too(crew: Crew) -> None:
     await crew.serve(Shouter())
     subject = f"{crew.ground.subjects.prefix}.task.{ROLE}.ünusual.{'x' * 300}.a.b.c.d.e.f.g.h.i.j.k.l.m"
-    await crew.ground.connection.store(subject, b"junk")
+    await crew.ground.connection.jetstream.store(subject, b"junk")
     assert (await crew.letter(subject)).origin == subject
 
 

@@ -245,7 +245,7 @@ async def test_a_request_in_json_by_hand_is_answered(world: World) -> None:
     run = new_id()
     key = world.client.key(run)
     body = {"type": "request", "body": {"text": "it", "playbook": "two"}}
-    await world.connection.store(world.deployment.subjects.request(key, "local"), json.dumps(body).encode(), expect=0)
+    await world.connection.jetstream.store(world.deployment.subjects.request(key, "local"), json.dumps(body).encode(), expect=0)
     assert (await world.answer(run)).state == "completed"
 
 
@@ -268,11 +268,11 @@ async def test_a_request_that_cannot_be_read_is_rejected_and_kept_as_a_dead_lett
     subjects = world.deployment.subjects
     subject = subjects.request(world.client.key(run), "local")
     await _when_provisioned(world)
-    await world.connection.store(subject, data, expect=0)
+    await world.connection.jetstream.store(subject, data, expect=0)
     answer = await world.answer(run)
     assert answer.state == "rejected"
     assert part in answer.reason
-    dead = await world.connection.last(subjects.stream("DEAD"), subjects.dead(subject))
+    dead = await world.connection.jetstream.last(subjects.stream("DEAD"), subjects.dead(subject))
     assert dead is not None
     letter = open_envelope(decode(dead.data), DeadLetter)
     assert letter.data == data
@@ -288,9 +288,9 @@ async def test_junk_on_a_runs_subjects_harms_nobody(world: World) -> None:
     key = world.client.key(run)
     place = world.deployment.subjects.run(key)
     forged = Envelope.of(Command(verb="cancel"), tenant="default", run="another", sender="local")
-    await world.connection.store(f"{place}.result.collect.left.1", b"junk")
-    await world.connection.store(f"{place}.command.local.c1", encode(forged))
-    await world.connection.store(f"{place}.timer.deadline", b"{}")
+    await world.connection.jetstream.store(f"{place}.result.collect.left.1", b"junk")
+    await world.connection.jetstream.store(f"{place}.command.local.c1", encode(forged))
+    await world.connection.jetstream.store(f"{place}.timer.deadline", b"{}")
     assert (await world.ask("it", run=run, playbook="two")).text == "left of it and right of it"
 
 
@@ -298,6 +298,6 @@ async def _when_provisioned(world: World) -> None:
     """Wait until the supervisor has made the streams: a write to them succeeds."""
     async with asyncio.timeout(20):
         while True:
-            info = await world.connection.api(f"STREAM.INFO.{world.deployment.subjects.stream('DEAD')}")
+            info = await world.connection.jetstream.api(f"STREAM.INFO.{world.deployment.subjects.stream('DEAD')}")
             if "error" not in info:
                 return

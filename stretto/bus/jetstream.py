@@ -1,0 +1,206 @@
+"""JetStream: what this project asks of streams: store on a condition, read back, and the API behind it."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from nats.aio.msg import Msg
+
+from stretto.bus.errors import BusError, Busy, Conflict, Misconfigured, NotPermitted, StreamMissing, TimedOut, TooLarge
+from stretto.bus.replies import MAX_BATCH, Replies, Send
+
+__all__ = ["NO_RESPONDERS", "Exchange", "JetStream", "Stored", "status_of"]
+
+_WRONG_LAST_SEQUENCE = {10071, 10164}
+_FULL = {10077}
+_TOO_LARGE = {10054}
+NO_RESPONDERS = "503"
+_NO_RESPONDERS_RETRY_S = 0.25
+_READING = {"Nats-Stream", "Nats-Num-Pending", "Nats-Last-Sequence"}
+"""What the server says of the reading, among the headers of what was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message as a stream keeps it: `at` is the server's time of storing it."""
+
+    subject: str
+    seq: int
+    at: datetime
+    data: bytes
+    headers: Mapping[str, str]
+
+
+class Exchange(Protocol):
+    """Asks one question and waits for its reply; with `resend` it is asked again after a reconnect."""
+
+    async def __call__(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float, *, resend: bool
+    ) -> Msg: ...
+
+
+class JetStream:
+    """The streams that a connection reaches."""
+
+    def __init__(self, *, exchange: Exchange, send: Send, replies: Replies, timeout_s: float) -> None:
+        self._exchange = exchange
+        self._send = send
+        self._replies = replies
+        self._timeout_s = timeout_s
+
+    async def store(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        expect: int | None = None,
+        expect_on: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> int:
+        """Append to the stream that keeps `subject`; return its sequence there once it is stored.
+
+        `expect` is the sequence of the last message that must now be on `subject` (0: there must be none), or on the wildcard `expect_on`.
+
+        Raises:
+            Conflict: another message is there. It may be this one, sent twice: read back.
+            Busy: the stream is full.
+            TooLarge, NotPermitted, StreamMissing, TimedOut: as they say.
+        """
+        all_headers = dict(headers or {})
+        if expect is not None:
+            all_headers["Nats-Expected-Last-Subject-Sequence"] = str(expect)
+        if expect_on is not None:
+            all_headers["Nats-Expected-Last-Subject-Sequence-Subject"] = expect_on
+        timeout_s = timeout_s or self._timeout_s
+        give_up_at = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            reply = await self._exchange(subject, payload, all_headers or None, timeout_s, resend=True)
+            if status_of(reply) == NO_RESPONDERS:
+                # No stream, or one whose server is just coming up: tell them apart by time.
+                if asyncio.get_running_loop().time() + _NO_RESPONDERS_RETRY_S > give_up_at - timeout_s / 2:
+                    raise StreamMissing(f"no stream keeps {subject}: is a supervisor running for this prefix?")
+                await asyncio.sleep(_NO_RESPONDERS_RETRY_S)
+                continue
+            return self._sequence(subject, reply)
+
+    async def last(self, stream: str, subject: str, *, timeout_s: float | None = None) -> Stored | None:
+        """The last message stored on `subject`, or None.
+
+        Raises:
+            StreamMissing: there is no such stream.
+            TimedOut, Unreachable, NotPermitted: as they say.
+        """
+        reply = await self._exchange(
+            f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", None, timeout_s or self._timeout_s, resend=True
+        )
+        match status_of(reply):
+            case None:
+                return _stored(reply)
+            case "503":
+                raise _no_stream(stream)
+            case _:
+                return None
+
+    async def read(
+        self, stream: str, pattern: str, *, from_seq: int = 1, batch: int = MAX_BATCH, timeout_s: float | None = None
+    ) -> list[Stored]:
+        """All messages stored on subjects that match `pattern`, in order, from `from_seq` on, by direct gets of `batch` messages (ADR-31).
+
+        Raises:
+            TimedOut: the answer stopped coming.
+            StreamMissing: there is no such stream.
+        """
+        found: list[Stored] = []
+        while True:
+            more = await self._read_batch(stream, pattern, max(1, from_seq), batch, timeout_s or self._timeout_s, found)
+            if not more:
+                return found
+            from_seq = found[-1].seq + 1 if found else from_seq
+
+    async def _read_batch(
+        self, stream: str, pattern: str, from_seq: int, batch: int, timeout_s: float, found: list[Stored]
+    ) -> bool:
+        """Add one batch to `found`; return whether there is more."""
+        subject = f"$JS.API.DIRECT.GET.{stream}"
+        question = json.dumps({"seq": from_seq, "next_by_subj": pattern, "batch": min(batch, MAX_BATCH)}).encode()
+        pending = "0"
+        try:
+            async with asyncio.timeout(timeout_s):
+                with self._replies.several(subject) as incoming:
+                    await self._send(subject, question, reply=incoming.inbox)
+                    while True:
+                        reply = await incoming.replies.get()
+                        if reply is None:
+                            return True  # cut off by a reconnect: ask for the rest
+                        if isinstance(reply, NotPermitted):
+                            raise reply
+                        match status_of(reply):
+                            case None:
+                                pending = (reply.headers or {}).get("Nats-Num-Pending", "0")
+                                found.append(_stored(reply))
+                            case "503":
+                                raise _no_stream(stream)
+                            case _:  # 204: end of batch; 404: nothing (more) there
+                                return pending != "0"
+        except TimeoutError as error:
+            raise TimedOut(f"reading {stream} stopped after {timeout_s:g} s") from error
+
+    async def api(self, verb: str, body: Mapping[str, Any] | None = None, *, timeout_s: float | None = None) -> Any:
+        """Call `$JS.API.{verb}` and return its JSON, errors included: the caller knows which ones it expects.
+
+        Raises:
+            Misconfigured: JetStream is not enabled on the server.
+        """
+        question = json.dumps(body or {}).encode()
+        reply = await self._exchange(f"$JS.API.{verb}", question, None, timeout_s or self._timeout_s, resend=False)
+        if status_of(reply) == NO_RESPONDERS:
+            raise Misconfigured("JetStream is off: start nats-server with -js")
+        return json.loads(reply.data)
+
+    @staticmethod
+    def _sequence(subject: str, reply: Msg) -> int:
+        ack = json.loads(reply.data)
+        error = ack.get("error")
+        if error is None:
+            return int(ack["seq"])
+        code, text = error.get("err_code", 0), error.get("description", "")
+        if code in _WRONG_LAST_SEQUENCE:
+            raise Conflict(subject)
+        if code in _FULL:
+            raise Busy(f"{ack.get('stream', 'the stream')} is full ({text})")
+        if code in _TOO_LARGE:
+            raise TooLarge(f"{subject}: {text}")
+        if error.get("code") == 503:
+            raise Busy(f"{ack.get('stream', 'the stream')} cannot store now ({text})")
+        raise BusError(f"{subject} was not stored: {text} ({code})")
+
+
+def status_of(reply: Msg) -> str | None:
+    """The status of a reply that is not a message."""
+    headers = reply.headers
+    return headers.get("Status") if headers else None
+
+
+def _no_stream(stream: str) -> StreamMissing:
+    return StreamMissing(f"there is no stream {stream}: is a supervisor running for this prefix?")
+
+
+def _stored(reply: Msg) -> Stored:
+    headers = dict(reply.headers or {})
+    return Stored(
+        subject=headers.pop("Nats-Subject"),
+        seq=int(headers.pop("Nats-Sequence")),
+        at=_time(headers.pop("Nats-Time-Stamp")),
+        data=reply.data,
+        headers={name: value for name, value in headers.items() if name not in _READING},
+    )
+
+
+def _time(text: str) -> datetime:
+    """Server time in RFC 3339 with nanoseconds, cut to microseconds."""
+    head, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{head}.{fraction[:6]:0<6}").replace(tzinfo=UTC)
