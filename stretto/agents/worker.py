@@ -18,8 +18,8 @@ from stretto.agents.errors import AgentError, TaskMisconfigured, TaskPermanent
 from stretto.bus.agent_card import AgentCard
 from stretto.bus.codec import encode
 from stretto.bus.connection import Connection
-from stretto.bus.consume import Ack, Delivery, Disposition, Nak
 from stretto.bus.dead_letters import DeadLetters
+from stretto.bus.delivery import Ack, Delivery, Disposition, Nak
 from stretto.bus.envelope import Envelope, describe, open_envelope
 from stretto.bus.errors import BusError, DecodeError, RetryLater, TooLarge
 from stretto.bus.registry import Announcer

@@ -6,97 +6,22 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never
 
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from stretto.bus.connection import Connection
+from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.errors import BusError
 
-__all__ = ["Ack", "Consumer", "ConsumerOptions", "Delivery", "Disposition", "Hold", "Nak"]
+__all__ = ["Consumer", "ConsumerOptions", "Handler"]
 
 _log = logging.getLogger(__name__)
 _NANOS = 1_000_000_000
 _GIVE_BACK_S = 0.1
 _LAST_WORDS_S = 2.0
 _PAUSE_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Ack:
-    """Done: never deliver it again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Nak:
-    """Not done: deliver it again after `delay_s`. Never at once: that would spin."""
-
-    delay_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Left unacknowledged on purpose: the handler's owner renews it and acknowledges it later."""
-
-
-Disposition = Ack | Nak | Hold
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One message as it came, and what can be said to the server about it.
-
-    Attributes:
-        seq: its sequence in the stream; `at`: the server's time of storing it.
-        delivery: its place in the consumer's order of deliveries, without gaps when one process gets them all.
-        deliveries: how often it came. A hint only: a server crash sets it back to one.
-    """
-
-    subject: str
-    data: bytes
-    headers: dict[str, str]
-    seq: int
-    delivery: int
-    deliveries: int
-    at: datetime
-    _reply: str
-    _connection: Connection
-
-    async def ack(self) -> None:
-        """Say that it is done. Not fenced: it counts even after the lease has run out, so it must mean no more."""
-        await self._connection.publish(self._reply, b"+ACK")
-
-    async def nak(self, delay_s: float) -> None:
-        """Ask for it again after `delay_s`."""
-        await self._connection.publish(self._reply, b'-NAK {"delay": %d}' % int(delay_s * _NANOS))
-
-    async def renew(self) -> None:
-        """Keep the lease: it stays ours for another ack wait from now."""
-        await self._connection.publish(self._reply, b"+WPI")
-
-    @classmethod
-    def of(cls, msg: Msg, connection: Connection) -> "Delivery":
-        """Read the acknowledgement subject (ADR-15).
-
-        `$JS.ACK[.domain.account].stream.consumer.deliveries.seq.delivery.nanos.pending[.random]`
-        """
-        tokens = msg.reply.split(".")
-        first = 4 if len(tokens) == 9 else 6
-        deliveries, seq, delivery, nanos = (int(token) for token in tokens[first : first + 4])
-        return cls(
-            subject=msg.subject,
-            data=msg.data,
-            headers=dict(msg.headers or {}),
-            seq=seq,
-            delivery=delivery,
-            deliveries=deliveries,
-            # Cut to microseconds in whole numbers, as `Stored.at` is: both must tell the same time of the same message.
-            at=datetime.fromtimestamp(nanos // _NANOS, UTC) + timedelta(microseconds=nanos % _NANOS // 1_000),
-            _reply=msg.reply,
-            _connection=connection,
-        )
 
 
 Handler = Callable[[Delivery], Awaitable[Disposition]]
@@ -307,9 +232,7 @@ class Consumer:
         while self._options.renew_s:
             await asyncio.sleep(self._options.renew_s)
             for delivery in list(self._in_hand.values()):
-                with contextlib.suppress(
-                    BusError
-                ):  # away for now: the lease holds, or the message comes to somebody else
+                with contextlib.suppress(BusError):  # away for now: the lease holds, or somebody else gets the message
                     await delivery.renew()
 
 

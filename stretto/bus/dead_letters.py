@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from stretto.bus.connection import Connection
-from stretto.bus.consume import Ack, Delivery
+from stretto.bus.delivery import Ack, Delivery
 from stretto.bus.envelope import Envelope
 from stretto.bus.message import Message
 from stretto.bus.subjects import Subjects

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from stretto.bus.consume import Delivery
+from stretto.bus.delivery import Delivery
 from stretto.bus.subjects import RunKey
 from stretto.supervisor.state import RunState
 

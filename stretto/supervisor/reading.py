@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from stretto.bus.consume import Delivery
+from stretto.bus.delivery import Delivery
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import DecodeError
 from stretto.bus.jetstream import Stored

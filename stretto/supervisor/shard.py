@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from stretto.bus.connection import Connection
-from stretto.bus.consume import Ack, Consumer, ConsumerOptions, Delivery, Disposition, Hold, Nak
+from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.dead_letters import DeadLetters
+from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.envelope import Envelope
 from stretto.bus.errors import BusError, Busy, Conflict, DecodeError, RetryLater, StreamMissing
 from stretto.bus.message import Message

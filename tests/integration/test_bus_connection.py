@@ -55,7 +55,9 @@ async def test_a_write_that_expects_another_past_is_a_conflict_and_changes_nothi
         assert conflict.value.subject == subject
     assert await ground.connection.jetstream.store(subject, b"2", expect=seq) > seq
     with pytest.raises(Conflict):
-        await ground.connection.jetstream.store(subject + ".x", b"3", expect=0, expect_on=subject.rpartition(".")[0] + ".>")
+        await ground.connection.jetstream.store(
+            subject + ".x", b"3", expect=0, expect_on=subject.rpartition(".")[0] + ".>"
+        )
 
 
 async def test_there_is_no_last_message_where_there_is_none(ground: Ground) -> None:
@@ -72,7 +74,9 @@ async def test_reading_goes_over_several_batches_in_order_and_from_where_it_is_t
     found = await ground.connection.jetstream.read(ground.shard, subject)
     assert sorted(int(one.data) for one in found) == list(range(2_500))
     assert [one.seq for one in found] == sorted(one.seq for one in found)
-    assert await ground.connection.jetstream.read(ground.shard, subject, batch=7, from_seq=found[-20].seq) == found[-20:]
+    assert (
+        await ground.connection.jetstream.read(ground.shard, subject, batch=7, from_seq=found[-20].seq) == found[-20:]
+    )
     assert await ground.connection.jetstream.read(ground.shard, subject, from_seq=found[-1].seq + 1) == []
 
 

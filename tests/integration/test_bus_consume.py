@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from stretto.bus.connection import Connection
-from stretto.bus.consume import Ack, Consumer, ConsumerOptions, Delivery, Disposition, Hold, Nak
+from stretto.bus.consume import Consumer, ConsumerOptions
+from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.streams import AGENTS, provision, task_stream
 from stretto.bus.subjects import TaskKey
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, Note, Running, open_ground, wrap
@@ -344,7 +345,9 @@ async def test_a_stray_message_on_its_inbox_costs_no_slot(ground: Ground) -> Non
 
 async def test_a_delivery_tells_the_same_time_as_the_stored_message(ground: Ground) -> None:
     await put(ground, *(f"t{number}" for number in range(20)))
-    stored = await ground.connection.jetstream.read(ground.subjects.tasks_stream(ROLE), f"{ground.subjects.prefix}.task.>")
+    stored = await ground.connection.jetstream.read(
+        ground.subjects.tasks_stream(ROLE), f"{ground.subjects.prefix}.task.>"
+    )
     desk = Desk()
     desk.open.set()
     async with asyncio.TaskGroup() as group:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stretto.bus.consume import Ack, Delivery, Disposition
+from stretto.bus.delivery import Ack, Delivery, Disposition
 from stretto.bus.errors import Busy, Conflict
 from stretto.bus.jetstream import Stored
 from stretto.bus.subjects import TaskKey

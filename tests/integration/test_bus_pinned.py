@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from stretto.bus.connection import Connection
-from stretto.bus.consume import Ack, Delivery, Disposition
+from stretto.bus.delivery import Ack, Delivery, Disposition
 from tests.integration.ground import LIMIT_S, Ground, Running, open_ground
 
 

@@ -245,7 +245,9 @@ async def test_a_request_in_json_by_hand_is_answered(world: World) -> None:
     run = new_id()
     key = world.client.key(run)
     body = {"type": "request", "body": {"text": "it", "playbook": "two"}}
-    await world.connection.jetstream.store(world.deployment.subjects.request(key, "local"), json.dumps(body).encode(), expect=0)
+    await world.connection.jetstream.store(
+        world.deployment.subjects.request(key, "local"), json.dumps(body).encode(), expect=0
+    )
     assert (await world.answer(run)).state == "completed"
 
 
