@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 from stretto import __version__
 from stretto.agents.agent import Agent
 from stretto.agents.context import MeteredModel, ScopedMemory, TaskContext
-from stretto.agents.errors import AgentError, TaskMisconfigured, TaskPermanent
+from stretto.agents.errors import AgentError, TaskMisconfigured, TaskPermanent, TaskRetryable
 from stretto.bus.agent_card import AgentCard
 from stretto.bus.codec import encode
 from stretto.bus.connection import Connection
@@ -135,7 +135,7 @@ class Worker:
         failure: TaskFailure | None = None
         try:
             output = await self._call(key, task, model)
-        except (AgentError, TimeoutError, CannotDo, MemoryRefused, RetryLater) as error:
+        except (AgentError, CannotDo, MemoryRefused, RetryLater) as error:
             failure = _failure(error)
         except Exception as error:  # noqa: BLE001 (the edge of a handler: whatever it raises is this attempt's outcome)
             _log.warning("%s %s of run %s failed", key.role, key.task, key.run.run, exc_info=True)
@@ -164,8 +164,13 @@ class Worker:
             deadline=task.deadline,
             progress=lambda text: self._report(key, "note", text),
         )
-        async with asyncio.timeout(_left_s(task)):
-            output: BaseModel = await self._agent.handle(given, context)
+        try:
+            async with asyncio.timeout(_left_s(task)) as limit:
+                output: BaseModel = await self._agent.handle(given, context)
+        except TimeoutError as error:
+            if not limit.expired():  # the agent's own, about something else
+                raise
+            raise TaskRetryable("not finished within its time") from error
         expected: type[BaseModel] = self._agent.output_type
         if not isinstance(output, expected):
             name = type(self._agent).__name__
@@ -227,8 +232,6 @@ def _failure(error: Exception) -> TaskFailure:
             kind, message = "misconfigured", str(error)
         case TaskPermanent() | CannotDo() | MemoryRefused() | TooLarge():
             kind, message = "permanent", str(error)
-        case TimeoutError():
-            kind, message = "retryable", "not finished within its time"
         case AgentError() | RetryLater():
             kind, message = "retryable", str(error)
         case _:
