@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from stretto.agents.agent import Agent
@@ -76,7 +77,8 @@ def supervisor_services(process: Process, model: Model) -> tuple[Service, ...]:
         limits=Limits(run_deadline_s=settings.run_deadline_s, role_wait_s=settings.role_wait_s),
         instance=process.instance,
     )
-    return supervisor, agent_service(process, Planner(), model)
+    beside = replace(process, instance=process.instance.replace("supervisor", "planner", 1))
+    return supervisor, agent_service(beside, Planner(), model)
 
 
 @contextlib.asynccontextmanager

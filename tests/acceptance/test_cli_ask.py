@@ -1,6 +1,5 @@
 """`stretto ask` as a person meets it: real processes, real documents, signals, and a server that is killed."""
 
-import json
 import os
 import signal
 
@@ -75,15 +74,6 @@ def test_json_is_one_object_with_everything_in_it(user: Stretto) -> None:
     assert (other.code, other.data["error"]["kind"]) == (2, "RunExists")
 
 
-def test_what_the_documents_do_not_say_is_said_to_be_missing(user: Stretto) -> None:
-    ran = user.run("ask", "Who won the chess championship in 1972?", "--docs", "handbook", "--json", "-q")
-
-    assert ran.code == 0
-    assert ran.data["answered"] is False
-    assert ran.data["text"].startswith("Not found in the documents.")
-    assert ran.data["citations"] == []
-
-
 def test_control_c_cancels_the_run_although_the_server_died_before(user: Stretto) -> None:
     with user.start("ask", "When?", "--docs", "handbook", "--playbook", "stuck", "--json") as asking:
         asking.wait_for("nobody serves nobody")
@@ -127,30 +117,6 @@ def test_a_run_goes_on_when_the_system_of_another_question_ends(user: Stretto) -
     assert (ran.code, ran.data["state"]) == (1, "cancelled")
     find = next(task for task in ran.data["tasks"] if task["task"] == "find")
     assert find["attempts"] == 1, "what was done is not done again"
-
-
-def test_an_open_question_for_a_person_has_an_exit_code_of_its_own(user: Stretto) -> None:
-    assert user.run("memory", "add", "handbook", "-q").code == 0
-    passage = user.run("memory", "search", "refund paid", "--json").data["hits"][0]
-    quote = {"document": passage["id"], "quote": QUOTE, "confidence": 0.9}
-    claim = {"text": QUOTE, "findings": ["survey-1"]}
-    script = [
-        {"expects": "Quotes", "reply": {"quotes": [quote]}},
-        {"expects": "Draft", "reply": {"answered": True, "claims": [claim]}},
-        {"expects": "Review", "reply": {"verdict": "reject", "notes": [{"rule": "style", "problem": "unclear"}]}},
-        {
-            "expects": "Escalation",
-            "reply": {"question": "Which source counts?", "summary": "Two differ.", "options": ["The handbook"]},
-        },
-    ]
-    (user.folder / "script.json").write_text(json.dumps(script), encoding="utf-8")
-    scripted = user.with_variables(model="scripted:script.json")
-
-    ran = scripted.run("ask", "When is a refund paid?", "--docs", "handbook", "--playbook", "digest", "-q")
-
-    assert ran.code == 4, ran.err
-    assert ran.out.startswith("Which source counts?\n")
-    assert "- The handbook" in ran.out
 
 
 def list_processes(user: Stretto) -> list[str]:

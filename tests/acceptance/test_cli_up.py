@@ -9,6 +9,21 @@ import pytest
 
 from tests.acceptance.command import HANDBOOK, Running, Stretto, wait_until
 
+FOR_A_PERSON = """
+name: decide
+description: hands everything to a person
+tasks:
+  - {id: decide, role: escalation}
+answer: decide
+"""
+STUCK = """
+name: stuck
+description: waits for a role that nobody serves
+roles: {nobody: does not exist}
+tasks:
+  - {id: stuck, role: nobody}
+answer: stuck
+"""
 ROLES = {"escalation", "memory", "planner", "researcher", "reviewer", "supervisor", "writer"}
 
 
@@ -17,7 +32,10 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Stretto:
     folder = tmp_path_factory.mktemp("user")
     (folder / "handbook").mkdir()
     (folder / "handbook" / "refunds.md").write_text(HANDBOOK, encoding="utf-8")
-    return Stretto(folder)
+    (folder / "playbooks").mkdir()
+    (folder / "playbooks" / "decide.yaml").write_text(FOR_A_PERSON, encoding="utf-8")
+    (folder / "playbooks" / "stuck.yaml").write_text(STUCK, encoding="utf-8")
+    return Stretto(folder).with_variables(playbooks='["playbooks"]')
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +79,40 @@ def test_the_running_system_is_used(user: Stretto, up: Running) -> None:
     assert [fact["kind"] for fact in shown["log"]][:2] == ["request", "decision"]
     assert shown["answer"]["text"] == asked.data["text"]
     assert user.run("memory", "forget", "--all", "--json").data == {"forgotten": 2}
+
+
+def test_what_the_documents_do_not_say_is_said_to_be_missing(user: Stretto, up: Running) -> None:
+    ran = user.run("ask", "Who won the chess championship in 1972?", "--docs", "handbook", "--json", "-q")
+
+    assert ran.code == 0
+    assert ran.data["answered"] is False
+    assert ran.data["text"].startswith("Not found in the documents.")
+    assert ran.data["citations"] == []
+
+
+def test_an_open_question_for_a_person_has_an_exit_code_of_its_own(user: Stretto, up: Running) -> None:
+    ran = user.run("ask", "Shall we refund this?", "--playbook", "decide", "--json", "-q")
+
+    assert ran.code == 4, ran.err
+    assert ran.data["state"] == "needs_human"
+    assert ran.data["escalation"]["question"]
+    assert user.run("ask", "Shall we refund this?", "--playbook", "decide", "-q").out.startswith(
+        ran.data["escalation"]["question"]
+    )
+
+
+def test_an_unknown_playbook_is_rejected_with_those_there_are(user: Stretto, up: Running) -> None:
+    ran = user.run("ask", "why?", "--playbook", "breif", "--json", "-q")
+
+    assert (ran.code, ran.data["state"]) == (1, "rejected")
+    assert "there is no playbook 'breif': use one of brief, decide, digest, stuck" in ran.err
+
+
+def test_a_run_that_takes_too_long_fails_at_its_limit(user: Stretto, up: Running) -> None:
+    ran = user.run("ask", "why?", "--playbook", "stuck", "--timeout", "1.5", "--json", "-q")
+
+    assert (ran.code, ran.data["state"]) == (1, "failed")
+    assert "not finished within 1.5 s" in ran.data["reason"]
 
 
 def test_a_second_system_on_the_same_data_is_refused(user: Stretto, up: Running) -> None:
