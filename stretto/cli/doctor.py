@@ -20,6 +20,7 @@ from stretto.cli.models import check_model
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
 from stretto.cli.running_system import running_url
+from stretto.cli.terminal import without_credentials
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.memory.service import MEMORY_ROLE
 from stretto.shared.settings import Settings, SettingsError
@@ -156,7 +157,7 @@ async def _system(settings: Settings) -> AsyncGenerator[Finding]:
             )
             return
         async with await Connection.open(settings.connection(url, name="doctor")) as connection:
-            yield Finding("server", "ok", f"nats-server {connection.server_version} at {url}")
+            yield Finding("server", "ok", f"nats-server {connection.server_version} at {without_credentials(url)}")
             for check in (_streams, _roles, _memory):
                 yield await check(settings, connection)
     except BusError as error:

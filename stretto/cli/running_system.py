@@ -7,6 +7,7 @@ from stretto.bus.connection import Connection
 from stretto.bus.server import running
 from stretto.cli.errors import NotReachable
 from stretto.cli.system import open_system
+from stretto.cli.terminal import without_credentials
 from stretto.shared.settings import Settings
 
 __all__ = ["connect_to_running", "open_log", "running_url"]
@@ -19,7 +20,7 @@ async def running_url(settings: Settings) -> str | None:
 
 @contextlib.asynccontextmanager
 async def connect_to_running(settings: Settings, *, name: str) -> AsyncGenerator[tuple[Connection, str]]:
-    """A connection to the running system, and its URL.
+    """A connection to the running system, and its URL as it may be shown.
 
     Raises:
         NotReachable: none runs on the data directory.
@@ -31,7 +32,7 @@ async def connect_to_running(settings: Settings, *, name: str) -> AsyncGenerator
             f"no system runs on {settings.data_dir}: start one with `stretto up`, or name a server in STRETTO_NATS_URL"
         )
     async with await Connection.open(settings.connection(url, name=name)) as connection:
-        yield connection, url
+        yield connection, without_credentials(url)
 
 
 @contextlib.asynccontextmanager

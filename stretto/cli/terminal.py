@@ -3,7 +3,7 @@
 import re
 import sys
 
-__all__ = ["printable", "say"]
+__all__ = ["printable", "say", "without_credentials"]
 
 # Texts come from documents and from other people's agents: an escape sequence in them would speak to the terminal.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -17,3 +17,8 @@ def printable(text: str) -> str:
 def say(text: str) -> None:
     """A line for the person at stderr."""
     print(printable(text), file=sys.stderr, flush=True)  # noqa: T201 (the command's own output)
+
+
+def without_credentials(url: str) -> str:
+    """The address without user and password."""
+    return re.sub(r"[^/,@]*@", "", url)

@@ -7,7 +7,7 @@ import pytest
 from stretto.bus.message import Message
 from stretto.cli.answer_view import answer_data, answer_text, exit_code_of, outcome
 from stretto.cli.plan_view import PlanView
-from stretto.cli.terminal import printable
+from stretto.cli.terminal import printable, without_credentials
 from stretto.shared.contracts.answer import Answer, Citation, RunEnd, TaskReport
 from stretto.shared.contracts.decision import Decision, PlanMade
 from stretto.shared.contracts.escalation import Escalation
@@ -136,3 +136,7 @@ def test_documents_do_not_speak_to_the_terminal(hostile: str) -> None:
 
     assert not set(answer_text(answer)) & set("\x1b\x07\x9b\r\u202e")
     assert printable("kept:\tä\n") == "kept:\tä\n"
+
+
+def test_an_address_is_shown_without_its_password() -> None:
+    assert without_credentials("nats://me:secret@one:4222,nats://two:4222") == "nats://one:4222,nats://two:4222"
