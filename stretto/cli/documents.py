@@ -16,10 +16,13 @@ __all__ = ["add_documents", "check_paths", "ingest", "memory_client"]
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Raises UsageFailed when one of them is not there."""
+    """Raises UsageFailed when one of them is not there, or is neither a folder nor a file (a pipe would be waited on for ever)."""
     for path in paths:
-        if not path.expanduser().exists():
+        found = path.expanduser()
+        if not found.exists():
             raise UsageFailed(f"{path} does not exist: name a folder or a file of documents")
+        if not (found.is_dir() or found.is_file()):
+            raise UsageFailed(f"{path} is neither a folder nor a file: name a folder or a file of documents")
 
 
 def memory_client(settings: Settings, connection: Connection) -> MemoryClient:

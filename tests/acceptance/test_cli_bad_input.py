@@ -11,6 +11,12 @@ CASES = {
     "empty request": (["ask", "  "], {}, 2, "the request is empty"),
     "oversized request": (["ask", "why? " * 8_000], {}, 2, "the request has 40000 characters, more than 32000"),
     "missing documents": (["ask", "why?", "--docs", "nowhere"], {}, 2, "nowhere does not exist"),
+    "documents that are no file": (
+        ["ask", "why?", "--docs", "/dev/null"],
+        {},
+        2,
+        "/dev/null is neither a folder nor a file",
+    ),
     "bad tenant": (["ask", "why?", "--tenant", "Acme Inc."], {}, 2, "tenant 'Acme Inc.' is not allowed: use 1 to 64"),
     "bad run id": (["ask", "why?", "--run-id", "a.b"], {}, 2, "run id 'a.b' is not allowed"),
     "bad playbook name": (["ask", "why?", "--playbook", "a.b"], {}, 2, "playbook"),
