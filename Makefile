@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 # For `make run`: the question, and the folder of documents that answers it.
-Q ?= What happens to an accepted request when a process is killed?
+Q ?= What happens when a supervisor dies?
 DOCS ?= docs
 STRETTO_DATA_DIR ?= $(CURDIR)/.stretto
 

@@ -38,6 +38,8 @@ from stretto.shared.models.protocol import Model
 __all__ = ["Worker"]
 
 _log = logging.getLogger(__name__)
+_SHOWN_AFTER_S = 0.05
+"""Whoever watches is told of the start of a task that takes longer: most others would be over before they are read of."""
 _WRITE_AGAIN_S = (0.25, 1.0, 2.0, 5.0, 10.0)
 _OUTPUT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue], config=ConfigDict(allow_inf_nan=False))
 
@@ -72,6 +74,7 @@ class Worker:
         self._input_schema: dict[str, Any] = agent.input_type.model_json_schema()
         self._output_schema: dict[str, Any] = agent.output_type.model_json_schema()
         self._started_at = datetime.now(UTC)
+        self._beside: asyncio.TaskGroup | None = None
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
         self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
         queue = TaskQueue(connection=connection, deployment=deployment, wire=wire)
@@ -80,8 +83,8 @@ class Worker:
     async def run(self) -> None:
         """Serve the role until `stop`."""
         announcer = Announcer(connection=self._connection, subjects=self._subjects, card=self._card)
-        async with asyncio.TaskGroup() as group:
-            announcing = group.create_task(announcer.run())
+        async with asyncio.TaskGroup() as self._beside:
+            announcing = self._beside.create_task(announcer.run())
             try:
                 await self._consumer.run(self._handle)
             finally:
@@ -128,9 +131,9 @@ class Worker:
         return key
 
     async def _attempt(self, key: TaskKey, task: RunTask, envelope: Envelope) -> TaskResult:
-        await self._report(key, "started", f"{task.role} begins")
         model = MeteredModel(self._model)
         began = time.monotonic()
+        starting = asyncio.get_running_loop().call_later(_SHOWN_AFTER_S, self._tell_start, key)
         output: dict[str, Any] | None = None
         failure: TaskFailure | None = None
         try:
@@ -140,6 +143,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001 (the edge of a handler: whatever it raises is this attempt's outcome)
             _log.warning("%s %s of run %s failed", key.role, key.task, key.run.run, exc_info=True)
             failure = _failure(error)
+        finally:
+            starting.cancel()
         return TaskResult(
             task=key.task,
             attempt=key.attempt,
@@ -200,6 +205,10 @@ class Worker:
 
     def _wrap(self, key: TaskKey, result: TaskResult, cause: Envelope) -> Envelope:
         return Envelope.of(result, tenant=key.run.tenant, run=key.run.run, sender=self._instance, cause=cause.id)
+
+    def _tell_start(self, key: TaskKey) -> None:
+        if self._beside is not None:
+            self._beside.create_task(self._report(key, "started", f"{key.role} begins"))
 
     async def _report(self, key: TaskKey, kind: str, text: str) -> None:
         progress = Progress.model_validate(

@@ -104,7 +104,7 @@ def test_the_composed_services_answer_a_question_from_documents(bus: Bus, tmp_pa
         assert "within fourteen days" in answer["text"]
         assert answer["citations"]
         assert all(citation["quote"] in HANDBOOK for citation in answer["citations"])
-        assert {citation["source"] for citation in answer["citations"]} == {"refunds.md"}
+        assert {citation["source"] for citation in answer["citations"]} == {"handbook/refunds.md"}
 
         for process in processes.values():
             process.send_signal(signal.SIGTERM)

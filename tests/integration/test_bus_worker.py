@@ -288,7 +288,7 @@ async def test_a_task_that_takes_too_long_is_cancelled_and_fails(crew: Crew, lat
         fields["deadline"] = datetime.now(UTC) + timedelta(seconds=late["deadline"])
     await crew.put(crew.key(), **fields)
     failure = await crew.failure(crew.key())
-    assert (failure.kind, failure.error) == ("retryable", "TimeoutError")
+    assert (failure.kind, failure.error) == ("retryable", "TaskRetryable")
     assert cancelled.is_set()
 
 
