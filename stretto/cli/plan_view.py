@@ -137,9 +137,9 @@ class PlanView:
         if progress.kind == "waiting":
             line.state, line.note = "waiting", text
             return f"{line.task}: {text}"
-        if progress.kind == "started":
+        if line.began_s is None or line.state == "failed":  # the first sign of it, or of another attempt
             line.began_s, line.seconds, line.note = self.clock(), None, ""
-        elif line.state != "done":
+        if progress.kind == "note" and line.state != "done":
             line.note = text
         if line.state != "done":
             line.state = "working"
