@@ -33,6 +33,21 @@ class RunLog:
                 raise
             return mine
 
+    async def append_next(self, key: RunKey, subject: str, message: Message, envelope: Envelope, *, after: int) -> int:
+        """As `append`, but what is no message of the type of `message`, which `envelope` holds, does not count: it is written behind junk.
+
+        Raises:
+            Conflict: somebody else appended one.
+        """
+        while True:
+            try:
+                return await self.append(key, subject, envelope, after=after)
+            except Conflict:
+                newer = [one for one in await self.all_on(key, subject) if one.seq > after]
+                if not newer or any([await self._reads_as(type(message), one, key) for one in newer]):
+                    raise
+                after = newer[-1].seq
+
     async def write_once(self, key: RunKey, subject: str, message: Message, envelope: Envelope) -> bool:
         """Write the one message that counts on `subject`. True if it is this one, False if another was first.
 
@@ -74,12 +89,11 @@ class RunLog:
 
     async def _reads_as(self, body_type: type[Message], stored: Stored, key: RunKey) -> bool:
         try:
-            open_envelope(
-                await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key)), body_type
-            )
+            envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key))
+            open_envelope(envelope, body_type)
         except DecodeError:
             return False
-        return True
+        return (envelope.tenant, envelope.run) == (key.tenant, key.run)
 
     async def _written_by(self, key: RunKey, subject: str, envelope: Envelope) -> int | None:
         there = await self.last(key, subject)

@@ -202,7 +202,9 @@ class Shard:
         decision = Decision(events=tuple(events))
         subject = self._subjects.decision(run.key)
         try:
-            seq = await self._log.append(run.key, subject, self._wrap(run, decision), after=state.decision_seq)
+            seq = await self._log.append_next(
+                run.key, subject, decision, self._wrap(run, decision), after=state.decision_seq
+            )
         except Conflict:  # another supervisor decided: what it decided holds
             return await self._fold(run)
         assert run.now is not None  # noqa: S101 (set before anything is decided)
