@@ -1,14 +1,17 @@
 """Settings: read once per process from `STRETTO_...` variables and `stretto.toml`, then passed down in pieces."""
 
+import difflib
 import os
+import tomllib
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as VariableUnreadable
 
 from stretto.bus.connection import ConnectionOptions
-from stretto.bus.envelope import describe
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects, Token
 
@@ -80,8 +83,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get(CONFIG_VARIABLE, "stretto.toml"))
-        return (init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file))
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, _read_file(settings_cls.model_fields)))
 
     @property
     def deployment(self) -> Deployment:
@@ -107,14 +109,49 @@ def load_settings(**overrides: object) -> Settings:
     Raises:
         SettingsError: naming the setting and what is wrong with it.
     """
-    file = os.environ.get(CONFIG_VARIABLE)
-    if file and not Path(file).is_file():
-        raise SettingsError(f"{CONFIG_VARIABLE} names {file}, which is not a file")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False, include_context=False)
+        raise SettingsError("settings: " + "; ".join(_told(str(one["loc"][0]), one) for one in wrong)) from error
+    except VariableUnreadable as error:
         raise SettingsError(
-            f"settings: {describe(error)} (variables begin with STRETTO_, see `stretto.toml`)"
+            f"settings: {error}: write a list as JSON, as in STRETTO_PLAYBOOKS='[\"./mine\"]'"
         ) from error
-    except ValueError as error:  # a TOML file that is not TOML
-        raise SettingsError(f"stretto.toml cannot be read: {error}") from error
+
+
+def _file() -> Path:
+    return Path(os.environ.get(CONFIG_VARIABLE) or "stretto.toml").expanduser()
+
+
+def _read_file(known: Collection[str]) -> dict[str, Any]:
+    """What the settings file says; nothing where there is none.
+
+    Raises:
+        SettingsError: it cannot be read, or has a setting that is not known.
+    """
+    file = _file()
+    if not file.is_file():
+        if os.environ.get(CONFIG_VARIABLE):
+            raise SettingsError(f"{CONFIG_VARIABLE} names {file}, which is not a file")
+        return {}
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the settings file {file} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise SettingsError(f"the settings file {file} cannot be read: it is no TOML: {error}") from error
+    for name in found.keys() - known:
+        near = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+        raise SettingsError(f"the settings file {file} has the unknown setting {name!r}: {meant}")
+    return found
+
+
+def _told(name: str, error: Any) -> str:
+    variable = f"STRETTO_{name.upper()}"
+    place = variable if variable in os.environ else f"in {_file()}" if _file().is_file() else "as given"
+    what = error["msg"]
+    if error["type"] == "string_pattern_mismatch":
+        what = "use 1 to 64 of a-z, 0-9, _ and -"
+    return f"{name} ({place}): {what}"
