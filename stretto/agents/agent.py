@@ -48,7 +48,11 @@ class Agent(ABC, Generic[In, Out]):
                 if len(types) == 2 and all(isinstance(t, type) and issubclass(t, BaseModel) for t in types):
                     cls.input_type, cls.output_type = types
         if "role" in cls.__dict__:
+            if not isinstance(cls.role, str):  # pyright: ignore[reportUnnecessaryIsInstance]  # a user's class may say anything
+                raise TypeError(f"{cls.__name__}.role is {cls.role!r}: it must be a string")
             check_token(cls.role, "role")
+            if cls.slots < 1:
+                raise ValueError(f"{cls.__name__}.slots is {cls.slots}: at least 1 is needed")
             if not getattr(cls, "description", "").strip():
                 raise TypeError(f"{cls.__name__}.description is missing: planners and people choose agents by it")
             if not hasattr(cls, "output_type"):

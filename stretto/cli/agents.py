@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,9 @@ __all__ = ["BUILT_IN", "TEAM", "load_agent"]
 
 TEAM: Final = ("researcher", "writer", "reviewer", "escalation")
 """The specialists that every system starts with."""
+
+_OURS: Final = (str(Path(__file__).parents[1]), str(Path(importlib.__file__).parent))
+_SERVICES: Final = ("supervisor", "memory")
 
 BUILT_IN: Final[Mapping[str, str]] = {
     "researcher": "stretto.agents.researcher:Researcher",
@@ -31,7 +35,7 @@ def load_agent(name: str) -> Agent[Any, Any]:
     """
     path = BUILT_IN.get(name, name)
     module_name, colon, class_name = path.partition(":")
-    if not colon or not class_name:
+    if not module_name or not colon or not class_name:
         raise UsageFailed(f"there is no agent {name!r}: use one of {', '.join(BUILT_IN)}, or your own as module:Class")
     here = str(Path.cwd())
     if here not in sys.path:
@@ -42,15 +46,24 @@ def load_agent(name: str) -> Agent[Any, Any]:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise UsageFailed(f"{module_name} needs the module {error.name}, which is not installed") from error
         raise UsageFailed(f"there is no module {module_name} in {here} or among what is installed") from error
-    except (ImportError, SyntaxError, TypeError, ValueError) as error:
-        raise UsageFailed(f"{module_name} cannot be imported: {error}") from error
+    except Exception as error:  # whatever the user's own module raises
+        raise UsageFailed(f"{module_name} cannot be imported: {_told(error)}") from error
     found: Any = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Agent)):
         raise UsageFailed(f"{path} is no agent: name a class that is derived from stretto.agents.Agent")
     kind: type[Agent[Any, Any]] = found  # pyright: ignore[reportUnknownVariableType]  # a class knows nothing of its type arguments
     if not hasattr(kind, "role"):
         raise UsageFailed(f"{path} has no role: set `role` and `description` on the class")
+    if kind.role in _SERVICES:
+        raise UsageFailed(f"{path} has the role {kind.role!r}, which is a service of Stretto: choose another")
     try:
         return kind()
-    except TypeError as error:
-        raise UsageFailed(f"{path} cannot be made without arguments: {error}") from error
+    except Exception as error:  # whatever the user's own class raises
+        raise UsageFailed(f"{path} cannot be made without arguments: {_told(error)}") from error
+
+
+def _told(error: Exception) -> str:
+    """What a user's own code raised, and where in it."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith((*_OURS, "<"))]
+    where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
