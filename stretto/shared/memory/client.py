@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from nats.aio.msg import Msg
+from pydantic import ValidationError
 
 from stretto.bus.connection import Connection
-from stretto.bus.envelope import Body, Envelope, open_envelope
+from stretto.bus.envelope import Body, Envelope, describe, open_envelope
 from stretto.bus.errors import BusError, Misconfigured, Refused, Unreachable
 from stretto.bus.message import Message
 from stretto.bus.subjects import Subjects
@@ -88,7 +89,11 @@ class MemoryClient:
         """The records nearest to `query`, best first; only from the roots in `scope`, if any."""
         if not query.strip():
             raise MemoryRefused("the query is empty: say what to look for")
-        return await self._call("search", SearchMemory(query=query, scope=tuple(scope), limit=limit), Hits)
+        try:
+            search = SearchMemory(query=query, scope=tuple(scope), limit=limit)
+        except ValidationError as error:
+            raise MemoryRefused(f"that cannot be searched for: {describe(error)}") from error
+        return await self._call("search", search, Hits)
 
     async def get(self, ids: Sequence[str]) -> tuple[Record, ...]:
         """Those of these records that exist, in the order asked."""

@@ -61,7 +61,7 @@ class Ingest:
             MemoryFailed: the memory does not take them.
         """
         found = await asyncio.to_thread(walk, path)
-        root = str(found.root)
+        root = found.name
         known = {one.source: one.hash for one in await self._memory.sources(root=root)}
         run = _Run(memory=self._memory, root=root, known=known, total=len(found.files), on_progress=on_progress)
         for source, file in found.files:
@@ -114,7 +114,7 @@ class Ingest:
             one for one in sorted(known.keys() - {source for source, _ in found.files}) if not one.startswith(closed)
         ]
         for start in range(0, len(vanished), _SOURCES):
-            await self._memory.forget(root=str(found.root), sources=vanished[start : start + _SOURCES])
+            await self._memory.forget(root=found.name, sources=vanished[start : start + _SOURCES])
         return len(vanished)
 
 

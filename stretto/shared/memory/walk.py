@@ -29,6 +29,11 @@ class Walk:
     closed: tuple[tuple[str, str], ...]
     whole: bool
 
+    @property
+    def name(self) -> str:
+        """The root as it is stored with the documents."""
+        return _readable(self.root)
+
 
 def walk(path: Path) -> Walk:
     """Look for readable files at `path`, a folder or a file; hidden files and folders are passed by.
@@ -40,6 +45,8 @@ def walk(path: Path) -> Walk:
         resolved = path.expanduser().resolve(strict=True)
     except (OSError, RuntimeError) as error:
         raise NothingToRead(f"{path} does not exist: name a folder or a file of documents") from error
+    if not resolved.is_dir() and not resolved.is_file():
+        raise NothingToRead(f"{path} is neither a folder nor a file: name one of documents")
     found = _folder(resolved) if resolved.is_dir() else _file(resolved)
     if not found.files and not found.closed:
         others = f" ({found.ignored} other files)" if found.ignored else ""
@@ -81,4 +88,9 @@ def _named(root: Path, files: list[Path]) -> tuple[tuple[str, Path], ...]:
 
 
 def _source(root: Path, path: Path) -> str:
-    return path.relative_to(root.parent).as_posix()
+    return _readable(path.relative_to(root.parent))
+
+
+def _readable(path: Path) -> str:
+    """The path as text. Names of files are bytes: those that are no UTF-8 could be read, but never passed on."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -1,6 +1,7 @@
 """PDF, by pypdf: the text of each page."""
 
 import io
+import logging
 
 from stretto.shared.memory.elements import Element, Outline
 from stretto.shared.memory.errors import Unreadable
@@ -16,6 +17,9 @@ def read_pdf(data: bytes) -> list[Element]:
     """
     from pypdf import PasswordType, PdfReader
 
+    logging.getLogger("pypdf").setLevel(
+        logging.ERROR
+    )  # its warnings are of a file's inner life; what matters is told below
     try:
         reader = PdfReader(io.BytesIO(data))
         locked = reader.is_encrypted and reader.decrypt("") is PasswordType.NOT_DECRYPTED
