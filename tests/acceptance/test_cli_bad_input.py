@@ -26,7 +26,7 @@ CASES = {
     "nothing to forget": (["memory", "forget"], {}, 2, "say what to forget"),
     "bad setting": (["status"], {"shards": "many"}, 2, "shards"),
     "missing settings file": (["status"], {"config": "none.toml"}, 2, "STRETTO_CONFIG names none.toml"),
-    "broken settings file": (["status"], {"config": "broken.toml"}, 2, "stretto.toml cannot be read"),
+    "broken settings file": (["status"], {"config": "broken.toml"}, 2, "the settings file broken.toml cannot be read"),
     "unknown log level": (["status"], {"log_level": "LOUD"}, 2, "log_level 'LOUD' is unknown"),
     "nobody at the address": (["ask", "why?"], {"nats_url": "nats://127.0.0.1:9"}, 3, "no NATS server answers"),
     "no address": (["ask", "why?"], {"nats_url": "http://example"}, 3, "is not a NATS address"),
