@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.codec import encode_body
 from stretto.bus.connection import Connection
-from stretto.bus.envelope import Envelope, new_id
+from stretto.bus.envelope import Envelope, new_id, open_envelope
 from stretto.bus.errors import Conflict, DecodeError, RunExists, TimedOut
 from stretto.bus.jetstream import Stored
 from stretto.bus.message import Message
@@ -45,12 +45,21 @@ class LiveMessage:
 class Client:
     """Speaks for one principal of one tenant.
 
+    Args:
+        answer_type: what an answer must be: anything else where the answer belongs counts for nothing. None takes any message.
+
     Raises:
         ValueError: the name of one has characters that are not allowed.
     """
 
     def __init__(
-        self, *, connection: Connection, deployment: Deployment, tenant: str = "default", principal: str = "local"
+        self,
+        *,
+        connection: Connection,
+        deployment: Deployment,
+        tenant: str = "default",
+        principal: str = "local",
+        answer_type: type[Message] | None = None,
     ) -> None:
         self._connection = connection
         self._deployment = deployment
@@ -59,6 +68,7 @@ class Client:
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=self._wire)
         self._tenant = check_token(tenant, "tenant")
         self._principal = check_token(principal, "principal")
+        self._answer_type = answer_type
 
     @property
     def tenant(self) -> str:
@@ -116,7 +126,7 @@ class Client:
                     if answer is None:
                         said = await _next(incoming)
                         answer = await self._read(said) if said else None
-                    if answer is not None:
+                    if answer is not None and self._is_answer(answer):
                         return answer
         except TimeoutError as error:
             raise TimedOut(f"run {run} has no answer after {timeout_s:g} s; it goes on") from error
@@ -135,7 +145,7 @@ class Client:
                 for fact in await self._facts(key, seen + 1):
                     seen = fact.seq
                     yield fact
-                    if fact.subject.kind == "answer":
+                    if fact.subject.kind == "answer" and self._is_answer(fact.envelope):
                         return
                 # Nothing is yielded inside a timeout: it would go off in whatever the caller does between two events.
                 msg = await _next(incoming)
@@ -149,9 +159,18 @@ class Client:
         """The first message on the answer's subject that is one: whatever comes behind it counts for nothing."""
         for stored in await self._log.all_on(key, self._subjects.answer(key)):
             answer = await self._read(stored)
-            if answer is not None:
+            if answer is not None and self._is_answer(answer):
                 return answer
         return None
+
+    def _is_answer(self, envelope: Envelope) -> bool:
+        if self._answer_type is None:
+            return True
+        try:
+            open_envelope(envelope, self._answer_type)
+        except DecodeError:
+            return False
+        return True
 
     async def _read(self, msg: Msg | Stored) -> Envelope | None:
         try:

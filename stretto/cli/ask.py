@@ -141,6 +141,7 @@ class _Asking:
                 deployment=settings.deployment,
                 tenant=settings.tenant,
                 principal=settings.principal,
+                answer_type=Answer,
             )
             return await self._answer(Requester(client=client), scope)
 

@@ -56,6 +56,7 @@ class Requester:
         """Start a run; return its id. The same request under the same run id is the same run.
 
         Raises:
+            ValueError: the request is empty or too long, or the run id has characters that are not allowed.
             RunExists: the run id belongs to another request.
             Busy, TimedOut, StreamMissing, TooLarge: see `stretto.bus.errors`. After TimedOut, submit again with the same run id.
         """
@@ -97,6 +98,7 @@ async def connect(settings: Settings, url: str, *, wait_s: float = 0.0) -> Async
                 deployment=settings.deployment,
                 tenant=settings.tenant,
                 principal=settings.principal,
+                answer_type=Answer,
             )
         )
 
