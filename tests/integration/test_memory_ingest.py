@@ -85,13 +85,15 @@ async def test_unchanged_documents_are_skipped_changed_ones_replaced_and_vanishe
     assert await _texts(memory) == ["Within 30 days."]
 
 
-async def test_a_single_file_is_the_same_document_as_in_its_folder_and_prunes_nothing(
-    memory: LocalMemory, docs: Path
-) -> None:
+async def test_a_single_file_is_a_root_of_its_own_and_prunes_nothing(memory: LocalMemory, docs: Path) -> None:
     await _ingest(memory, docs)
-    report = await _ingest(memory, docs / "refunds.md", prune=True)
-    assert report == IngestReport(root=str(docs), unchanged=1)
-    assert len(await _sources(memory)) == 2
+    file = docs / "refunds.md"
+    report = await _ingest(memory, file, prune=True)
+    assert (report.root, report.added, report.pruned) == (str(file), 1, 0)
+    assert await _ingest(memory, file) == IngestReport(root=str(file), unchanged=1)
+    assert {one.source for one in await memory.sources(root=str(docs))} > {"handbook/refunds.md"}
+    alone = (await memory.search("the", scope=[str(file)])).hits
+    assert {hit.record.source for hit in alone} == {"handbook/refunds.md"}, "asked about a file, only it answers"
 
 
 async def test_a_broken_document_is_reported_keeps_its_old_passages_and_the_rest_goes_on(

@@ -15,7 +15,7 @@ class Walk:
     """What there is to read under a path.
 
     Attributes:
-        root: the folder, resolved; for a single file its parent.
+        root: the folder or file that was named, resolved: who asks about a file is answered from that file alone.
         files: the readable ones, sorted, each with its source: the path from the root's parent, with `/`, as people know the
             document (`handbook/refunds.md`), whether the folder or the file alone was named.
         ignored: how many other files there are: of unknown formats, hidden, in hidden folders, or links that lead out of the root.
@@ -55,7 +55,7 @@ def walk(path: Path) -> Walk:
 
 
 def _file(file: Path) -> Walk:
-    return Walk(file.parent, _named(file.parent, [file]), 0, (), whole=False)
+    return Walk(file, _named(file.parent, [file]), 0, (), whole=False)
 
 
 def _folder(root: Path) -> Walk:
