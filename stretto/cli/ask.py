@@ -24,7 +24,7 @@ from stretto.cli.interrupt import on_interrupt
 from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
 from stretto.cli.system import MEMORY, TEAM, System, open_system
-from stretto.cli.terminal import say
+from stretto.cli.terminal import say, show
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import MAX_REQUEST_CHARS, Request
 from stretto.shared.requester import Requester
@@ -178,7 +178,7 @@ class _Asking:
         if self._as_json:
             print(json.dumps(answer_data(self._run, answer), ensure_ascii=False, indent=2))  # noqa: T201 (the command's own output)
         elif text := answer_text(answer):
-            print(text)  # noqa: T201 (as above)
+            show(text)
         sys.stdout.flush()
         if answer.state not in ("completed", "needs_human"):
             say(f"stretto: run {self._run}: {outcome(answer)}")

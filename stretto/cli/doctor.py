@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from stretto.bus.address import shown
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError
 from stretto.bus.server_binary import MINIMUM_VERSION, find_server
@@ -20,7 +21,6 @@ from stretto.cli.models import check_model
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
 from stretto.cli.running_system import running_url
-from stretto.cli.terminal import without_credentials
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.memory.service import MEMORY_ROLE
 from stretto.shared.settings import Settings, SettingsError
@@ -157,7 +157,7 @@ async def _system(settings: Settings) -> AsyncGenerator[Finding]:
             )
             return
         async with await Connection.open(settings.connection(url, name="doctor")) as connection:
-            yield Finding("server", "ok", f"nats-server {connection.server_version} at {without_credentials(url)}")
+            yield Finding("server", "ok", f"nats-server {connection.server_version} at {shown(url)}")
             for check in (_streams, _roles, _memory):
                 yield await check(settings, connection)
     except BusError as error:

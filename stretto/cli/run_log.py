@@ -9,7 +9,7 @@ from stretto.cli.answer_view import answer_data, answer_text
 from stretto.cli.errors import UsageFailed
 from stretto.cli.output import write_json, write_table
 from stretto.cli.running_system import open_log
-from stretto.cli.terminal import printable
+from stretto.cli.terminal import printable, show
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import Decision, PlanMade, PlanningAsked, RoleUnserved, RunRejected
@@ -60,7 +60,7 @@ async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
         ),
     )
     if answer is not None:
-        print(f"\n{printable(answer_text(answer) or answer.reason)}")  # noqa: T201 (the command's own output)
+        show(f"\n{printable(answer_text(answer) or answer.reason)}")
     return 0
 
 

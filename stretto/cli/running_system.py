@@ -3,11 +3,11 @@
 import contextlib
 from collections.abc import AsyncGenerator
 
+from stretto.bus.address import shown
 from stretto.bus.connection import Connection
 from stretto.bus.server import running
 from stretto.cli.errors import NotReachable
 from stretto.cli.system import open_system
-from stretto.cli.terminal import without_credentials
 from stretto.shared.settings import Settings
 
 __all__ = ["connect_to_running", "open_log", "running_url"]
@@ -32,7 +32,7 @@ async def connect_to_running(settings: Settings, *, name: str) -> AsyncGenerator
             f"no system runs on {settings.data_dir}: start one with `stretto up`, or name a server in STRETTO_NATS_URL"
         )
     async with await Connection.open(settings.connection(url, name=name)) as connection:
-        yield connection, without_credentials(url)
+        yield connection, shown(url)
 
 
 @contextlib.asynccontextmanager

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from stretto.bus.address import shown
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError
 from stretto.bus.server import EmbeddedServer
@@ -14,7 +15,6 @@ from stretto.cli.interrupt import on_interrupt
 from stretto.cli.keeper import KeptPart, KeptServer
 from stretto.cli.ready import OWN_WAIT_S, wait_until_served
 from stretto.cli.system import server_options
-from stretto.cli.terminal import without_credentials
 from stretto.cli.up_view import UpView, up_view
 from stretto.shared.settings import Settings
 
@@ -37,7 +37,7 @@ async def up(settings: Settings) -> int:
     """
     if settings.nats_url is not None:
         raise UsageFailed(
-            f"`up` runs a server of its own, but the setting nats_url names {without_credentials(settings.nats_url)}: unset it, or "
+            f"`up` runs a server of its own, but the setting nats_url names {shown(settings.nats_url)}: unset it, or "
             "start the services there one by one (`stretto supervisor run`, `stretto memory run`, `stretto agent run NAME`)"
         )
     stopping = asyncio.Event()

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from stretto.bus.address import shown
 from stretto.bus.message import Message
 from stretto.cli.answer_view import answer_data, answer_text, exit_code_of, outcome
 from stretto.cli.plan_view import PlanView
-from stretto.cli.terminal import printable, without_credentials
+from stretto.cli.terminal import printable
 from stretto.shared.contracts.answer import Answer, Citation, RunEnd, TaskReport
 from stretto.shared.contracts.decision import Decision, PlanMade
 from stretto.shared.contracts.escalation import Escalation
@@ -139,4 +140,4 @@ def test_documents_do_not_speak_to_the_terminal(hostile: str) -> None:
 
 
 def test_an_address_is_shown_without_its_password() -> None:
-    assert without_credentials("nats://me:secret@one:4222,nats://two:4222") == "nats://one:4222,nats://two:4222"
+    assert shown("nats://me:secret@one:4222,nats://two:4222") == "nats://one:4222,nats://two:4222"
