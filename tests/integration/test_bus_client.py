@@ -22,8 +22,8 @@ async def ground(nats_url: str, prefix: str) -> AsyncGenerator[Ground]:
         yield ground
 
 
-def client_of(ground: Ground, **who: str) -> Client:
-    return Client(connection=ground.connection, deployment=ground.deployment, **who)
+def client_of(ground: Ground, tenant: str = "default", principal: str = "local") -> Client:
+    return Client(connection=ground.connection, deployment=ground.deployment, tenant=tenant, principal=principal)
 
 
 async def answer(ground: Ground, run: str, text: str = "42") -> None:
