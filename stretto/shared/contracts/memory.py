@@ -129,17 +129,23 @@ class SourceState(Value):
 
 
 class Sources(Message):
-    """Reply to `sources`."""
+    """Reply to `sources`: a page of them, ordered by root and source; `more` when there are others behind it."""
 
     TYPE: ClassVar[str] = "memory.sources"
     sources: tuple[SourceState, ...] = ()
+    more: bool = False
 
 
 class StatMemory(Message):
-    """`stats` (counts) and `sources` (stored documents): of one root, or of all."""
+    """`stats` (counts) and `sources` (stored documents): of one root, or of all.
+
+    Attributes:
+        offset: how many sources to leave out: those of the pages before.
+    """
 
     TYPE: ClassVar[str] = "memory.stat"
     root: str | None = None
+    offset: Annotated[int, Field(ge=0)] = 0
 
 
 class MemoryStats(Message):

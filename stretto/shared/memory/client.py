@@ -108,7 +108,12 @@ class MemoryClient:
 
     async def sources(self, *, root: str | None = None) -> tuple[SourceState, ...]:
         """What is stored, document by document."""
-        return (await self._call("sources", StatMemory(root=root), Sources)).sources
+        found: list[SourceState] = []
+        while True:
+            page = await self._call("sources", StatMemory(root=root, offset=len(found)), Sources)
+            found.extend(page.sources)
+            if not page.more or not page.sources:
+                return tuple(found)
 
     async def stats(self) -> MemoryStats:
         """Counts."""

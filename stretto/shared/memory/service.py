@@ -42,6 +42,8 @@ _log = logging.getLogger(__name__)
 MEMORY_ROLE = "memory"
 _AT_ONCE = 8
 _WAITING = 512
+_PAGE = 2_000
+"""Sources in one reply."""
 
 
 class MemoryService:
@@ -140,7 +142,10 @@ class MemoryService:
                 )
                 return MemoryDone(count=count)
             case "sources":
-                return Sources(sources=await memory.sources(root=open_envelope(envelope, StatMemory).root))
+                page = open_envelope(envelope, StatMemory)
+                sources = await memory.sources(root=page.root)
+                until = page.offset + _PAGE
+                return Sources(sources=sources[page.offset : until], more=until < len(sources))
             case "stats":
                 return await memory.stats()
             case "embed":
