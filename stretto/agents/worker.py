@@ -30,7 +30,7 @@ from stretto.bus.task_queue import TaskQueue
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.progress import Progress
 from stretto.shared.contracts.task import RunTask, TaskFailure, TaskResult
-from stretto.shared.memory.errors import MemoryRefused
+from stretto.shared.memory.errors import MemoryFailed, MemoryRefused
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.errors import CannotDo
 from stretto.shared.models.protocol import Model
@@ -138,7 +138,7 @@ class Worker:
         failure: TaskFailure | None = None
         try:
             output = await self._call(key, task, model)
-        except (AgentError, CannotDo, MemoryRefused, RetryLater) as error:
+        except (AgentError, CannotDo, MemoryFailed, RetryLater) as error:
             failure = _failure(error)
         except Exception as error:  # noqa: BLE001 (the edge of a handler: whatever it raises is this attempt's outcome)
             _log.warning("%s %s of run %s failed", key.role, key.task, key.run.run, exc_info=True)
@@ -241,7 +241,7 @@ def _failure(error: Exception) -> TaskFailure:
             kind, message = "misconfigured", str(error)
         case TaskPermanent() | CannotDo() | MemoryRefused() | TooLarge():
             kind, message = "permanent", str(error)
-        case AgentError() | RetryLater():
+        case AgentError() | MemoryFailed() | RetryLater():
             kind, message = "retryable", str(error)
         case _:
             kind, message = "retryable", "the agent failed; its log says where"

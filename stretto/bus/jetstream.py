@@ -17,6 +17,8 @@ __all__ = ["NO_RESPONDERS", "Exchange", "JetStream", "Stored", "status_of"]
 _WRONG_LAST_SEQUENCE = {10071, 10164}
 _FULL = {10077}
 _TOO_LARGE = {10054}
+_NO_ROOM = 10023
+"""Over what the server may store in all: `max_file_store`, by default three quarters of what was free when it started."""
 NO_RESPONDERS = "503"
 _NO_RESPONDERS_RETRY_S = 0.25
 _READING = {"Nats-Stream", "Nats-Num-Pending", "Nats-Last-Sequence"}
@@ -78,7 +80,10 @@ class JetStream:
         timeout_s = timeout_s or self._timeout_s
         give_up_at = asyncio.get_running_loop().time() + timeout_s
         while True:
-            reply = await self._exchange(subject, payload, all_headers or None, timeout_s, resend=True)
+            try:
+                reply = await self._exchange(subject, payload, all_headers or None, timeout_s, resend=True)
+            except TimedOut as error:  # what a server does whose disk is full
+                raise TimedOut(f"{error}: if its disk is full, free some space and start the server again") from error
             if status_of(reply) == NO_RESPONDERS:
                 # No stream, or one whose server is just coming up: tell them apart by time.
                 if asyncio.get_running_loop().time() + _NO_RESPONDERS_RETRY_S > give_up_at - timeout_s / 2:
@@ -175,7 +180,12 @@ class JetStream:
         if code in _TOO_LARGE:
             raise TooLarge(f"{subject}: {text}")
         if error.get("code") == 503:
-            raise Busy(f"{ack.get('stream', 'the stream')} cannot store now ({text})")
+            stream = ack.get("stream", "the stream")
+            if code == _NO_ROOM:
+                raise Busy(
+                    f"{stream} cannot store now ({text}): free some space for the server's store and start it again"
+                )
+            raise Busy(f"{stream} cannot store now ({text})")
         raise BusError(f"{subject} was not stored: {text} ({code})")
 
 
