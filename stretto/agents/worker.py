@@ -169,8 +169,9 @@ class Worker:
             deadline=task.deadline,
             progress=lambda text: self._report(key, "note", text),
         )
+        limit = asyncio.timeout(_left_s(task))
         try:
-            async with asyncio.timeout(_left_s(task)) as limit:
+            async with limit:
                 output: BaseModel = await self._agent.handle(given, context)
         except TimeoutError as error:
             if not limit.expired():  # the agent's own, about something else

@@ -7,7 +7,7 @@ from typing import Final
 
 from stretto.bus.connection import Connection
 from stretto.bus.server import running
-from stretto.bus.server_owner import owner_pid
+from stretto.bus.server.owner import owner_pid
 from stretto.cli.errors import ExitCode, PartFailed
 from stretto.cli.part import last_line
 from stretto.cli.ready import OWN_WAIT_S, wait_until_served

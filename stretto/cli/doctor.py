@@ -13,7 +13,7 @@ from typing import Final, Literal
 from stretto.bus.address import shown
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError
-from stretto.bus.server_binary import MINIMUM_VERSION, find_server
+from stretto.bus.server.binary import MINIMUM_VERSION, find_server
 from stretto.bus.streams import deployment_streams, missing_streams
 from stretto.cli.documents import memory_client
 from stretto.cli.errors import ExitCode

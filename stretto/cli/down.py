@@ -5,7 +5,7 @@ import os
 import signal
 from typing import Final
 
-from stretto.bus.server_owner import owner_pid
+from stretto.bus.server.owner import owner_pid
 from stretto.cli.errors import CliError, ExitCode, NotReachable
 from stretto.cli.terminal import say
 from stretto.shared.settings import Settings

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from stretto.bus.server_owner import running
+from stretto.bus.server.owner import running
 from stretto.cli.owner import end_with_owner
 from stretto.cli.services import agent_service, memory_service, open_memory, open_model, supervisor_services
 from stretto.shared.process import Process, Service, open_process, serve

@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 
 from stretto.bus.errors import Misconfigured, StoreLocked, Unreachable
 from stretto.bus.server import EmbeddedServer, ServerOptions, running
-from stretto.bus.server_owner import owner_pid
+from stretto.bus.server.owner import owner_pid
 from stretto.cli.errors import PartFailed, SystemGone
 from stretto.cli.part import Part
 from stretto.shared.settings import Settings

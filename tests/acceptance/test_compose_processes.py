@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from stretto.bus.server_binary import find_server
+from stretto.bus.server.binary import find_server
 
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[

@@ -22,7 +22,7 @@ from stretto.bus.errors import (
     Unreachable,
 )
 from stretto.bus.jetstream import Stored
-from stretto.bus.server_binary import find_server
+from stretto.bus.server.binary import find_server
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, open_ground
 
 

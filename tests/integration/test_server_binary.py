@@ -6,7 +6,7 @@ import pytest
 
 from stretto.bus.errors import ServerMissing, ServerTooOld
 from stretto.bus.server import EmbeddedServer, ServerOptions
-from stretto.bus.server_binary import find_server
+from stretto.bus.server.binary import find_server
 
 
 def script(path: Path, text: str) -> Path:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stretto.bus.server_lock import FileLock, held_note
-from stretto.bus.server_owner import OwnerLock
+from stretto.bus.server.lock import FileLock, held_note
+from stretto.bus.server.owner import OwnerLock
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 
 from stretto.bus.errors import StoreLocked
 from stretto.bus.server import EmbeddedServer, ServerOptions, running
-from stretto.bus.server_probe import greeting
+from stretto.bus.server.probe import greeting
 
 LIMIT_S = 20.0
 OWNER = """

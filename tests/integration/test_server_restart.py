@@ -10,7 +10,7 @@ import nats
 import pytest
 
 from stretto.bus.server import EmbeddedServer, ServerOptions, running
-from stretto.bus.server_probe import greeting
+from stretto.bus.server.probe import greeting
 
 LIMIT_S = 20.0
 

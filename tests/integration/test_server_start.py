@@ -10,8 +10,8 @@ import pytest
 
 from stretto.bus.errors import Misconfigured
 from stretto.bus.server import EmbeddedServer, ServerOptions, running
-from stretto.bus.server_lock import held_note
-from stretto.bus.server_probe import greeting
+from stretto.bus.server.lock import held_note
+from stretto.bus.server.probe import greeting
 
 
 def options(data_dir: Path, port: int = -1) -> ServerOptions:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stretto.bus.server_log import damage, why_not_started
-from stretto.bus.server_options import ServerOptions
+from stretto.bus.server.log import damage, why_not_started
+from stretto.bus.server.options import ServerOptions
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stretto.bus.errors import Misconfigured
-from stretto.bus.server_options import ServerOptions
+from stretto.bus.server.options import ServerOptions
 
 
 def config(options: ServerOptions) -> dict[str, object]:

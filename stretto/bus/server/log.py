@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from stretto.bus.server_options import ServerOptions
+from stretto.bus.server.options import ServerOptions
 
 __all__ = ["damage", "why_not_started"]
 

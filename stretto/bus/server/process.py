@@ -9,9 +9,9 @@ from asyncio.subprocess import Process
 from collections.abc import Sequence
 from pathlib import Path
 
-from stretto.bus import server_guard
 from stretto.bus.errors import StoreLocked
-from stretto.bus.server_lock import FileLock, held_note
+from stretto.bus.server import guard as guard_program
+from stretto.bus.server.lock import FileLock, held_note
 
 __all__ = ["ServerProcess"]
 
@@ -46,7 +46,7 @@ class ServerProcess:
             try:
                 with log.open("wb") as output:
                     guard = await asyncio.create_subprocess_exec(
-                        *(sys.executable, "-I", "-S", server_guard.__file__, str(lock.fd), str(stop_limit_s)),
+                        *(sys.executable, "-I", "-S", guard_program.__file__, str(lock.fd), str(stop_limit_s)),
                         *command,
                         stdin=guard_end,
                         stdout=output,

@@ -1,6 +1,6 @@
 """The guard: a small process between a server and its owner that ends the server when the owner dies.
 
-It is run as a file, never imported by the owner: `python -I -S server_guard.py LOCK_FD GRACE_S COMMAND...`. The
+It is run as a file, never imported by the owner: `python -I -S guard.py LOCK_FD GRACE_S COMMAND...`. The
 owner holds the other end of its standard input; the kernel closes that end however the owner dies, kill -9 included.
 The end of input is also the owner's way to say stop. The guard exits as the server exits: with its code, or with
 128 + n when signal n ended it.

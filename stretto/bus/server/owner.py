@@ -6,8 +6,8 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from stretto.bus.errors import Misconfigured, StoreLocked
-from stretto.bus.server_lock import FileLock, held_note
-from stretto.bus.server_probe import greeting
+from stretto.bus.server.lock import FileLock, held_note
+from stretto.bus.server.probe import greeting
 
 __all__ = ["OwnerLock", "owner_pid", "running"]
 

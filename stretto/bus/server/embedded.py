@@ -9,14 +9,14 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from stretto.bus.errors import Misconfigured
-from stretto.bus.server_binary import find_server
-from stretto.bus.server_log import damage, why_not_started
-from stretto.bus.server_options import ServerOptions
-from stretto.bus.server_owner import OwnerLock, running
-from stretto.bus.server_probe import greeting
-from stretto.bus.server_process import ServerProcess
+from stretto.bus.server.binary import find_server
+from stretto.bus.server.log import damage, why_not_started
+from stretto.bus.server.options import ServerOptions
+from stretto.bus.server.owner import OwnerLock
+from stretto.bus.server.probe import greeting
+from stretto.bus.server.process import ServerProcess
 
-__all__ = ["EmbeddedServer", "ServerOptions", "running"]
+__all__ = ["EmbeddedServer"]
 
 _POLL_S = 0.005
 
