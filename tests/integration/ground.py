@@ -28,7 +28,7 @@ from stretto.bus.wire import Wire
 
 __all__ = ["LIMIT_S", "Ground", "MortalServer", "Note", "Running", "open_ground", "wrap"]
 
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 """How long a test waits for something that should happen at once."""
 
 
