@@ -217,14 +217,16 @@ class Connection:
                 for subscription in subscriptions:
                     await subscription.unsubscribe()
 
-    async def request(self, subject: str, payload: bytes, *, timeout_s: float | None = None) -> Msg:
-        """Ask and return the first reply.
+    async def request(
+        self, subject: str, payload: bytes, *, timeout_s: float | None = None, resend: bool = False
+    ) -> Msg:
+        """Ask and return the first reply. With `resend` it is asked again after a reconnect, for what may be done twice.
 
         Raises:
             Unreachable: nobody serves `subject`.
             TimedOut: no reply in time.
         """
-        reply = await self._exchange(subject, payload, None, timeout_s or self._options.timeout_s, resend=False)
+        reply = await self._exchange(subject, payload, None, timeout_s or self._options.timeout_s, resend=resend)
         if status_of(reply) == NO_RESPONDERS:
             raise Unreachable(f"nobody serves {subject}")
         return reply

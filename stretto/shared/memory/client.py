@@ -150,7 +150,8 @@ class MemoryClient:
         give_up_at = asyncio.get_running_loop().time() + self._patience_s
         while True:
             try:
-                return await self._connection.request(subject, payload, timeout_s=self._timeout_s)
+                # Every call may be done twice: a server that died in between took the reply with it.
+                return await self._connection.request(subject, payload, timeout_s=self._timeout_s, resend=True)
             except Unreachable:
                 if asyncio.get_running_loop().time() >= give_up_at:
                     raise
