@@ -53,17 +53,11 @@ class RunLog:
 
         `envelope` holds `message`. What is no message of its type does not count: junk cannot stand in the way.
         """
-        after = 0
-        while True:
-            try:
-                await self.append(key, subject, envelope, after=after)
-            except Conflict:
-                there = await self.last(key, subject)
-                if there is None or await self.holds(key, subject, type(message)):
-                    return False
-                after = there.seq
-            else:
-                return True
+        try:
+            await self.append_next(key, subject, message, envelope, after=0)
+        except Conflict:
+            return False
+        return True
 
     async def holds(self, key: RunKey, subject: str, body_type: type[Message]) -> bool:
         """Whether `subject` has a message of this type."""
