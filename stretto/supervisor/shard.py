@@ -172,8 +172,8 @@ class Shard:
             return Ack()
         return Hold() if run.lease is delivery else Ack()
 
-    async def _advance(self, run: OpenRun, state: RunState) -> RunState:
-        """Do what follows from the state, until nothing new follows."""
+    async def _advance(self, run: OpenRun, state: RunState, *, every_timer: bool = False) -> RunState:
+        """Do what follows from the state, until nothing new follows. Timers that are far off are set only with `every_timer`."""
         while True:
             run.state = state
             if state.is_over or state.request is None or run.now is None:
@@ -190,7 +190,7 @@ class Shard:
                 await self._dispatcher.publish(run, state, orders)
                 await self._dispatcher.await_roles(run, orders.waiting)
                 for timer in orders.timers:
-                    if timer.at < run.now + 2 * self._renew_every:
+                    if every_timer or timer.at < run.now + 2 * self._renew_every:
                         await self._dispatcher.arm(run, timer)
                 return state
 
@@ -245,13 +245,9 @@ class Shard:
         await run.lease.renew()
         async with run.lock:
             state = run.state or await self._fold(run)
-            state = await self._advance(run, state)
+            state = await self._advance(run, state, every_timer=True)
             if state.is_over:
                 await self._end(run)
-                return
-            if run.now is not None:
-                for timer in decide(state, run.now, self._limits).timers:
-                    await self._dispatcher.arm(run, timer)
 
     async def _end(self, run: OpenRun) -> None:
         lease, run.lease = run.lease, None
