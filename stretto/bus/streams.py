@@ -88,12 +88,8 @@ def _runs(deployment: Deployment, shard: int) -> StreamSpec:
         name=s.runs_stream(shard),
         config={
             "subjects": [f"{runs}.>"],
-            # No limit but age: with schedules the server does not take `discard: new`.
-            "retention": "limits",
-            "storage": "file",
-            "max_age": deployment.retention_days * _DAY_S * _NANOS,
-            "num_replicas": deployment.replicas,
-            "allow_direct": True,
+            # No `discard: new` here: with schedules the server does not take it.
+            **_kept_by_age(deployment),
             "allow_msg_schedules": True,  # the server then turns deny_purge off
             "deny_delete": True,
             # Watchers see what is stored, when it is stored, without a consumer of their own.
@@ -115,6 +111,17 @@ def _runs(deployment: Deployment, shard: int) -> StreamSpec:
             ),
         ),
     )
+
+
+def _kept_by_age(deployment: Deployment) -> dict[str, Any]:
+    """What all streams have in common that keep their messages: no limit but age."""
+    return {
+        "retention": "limits",
+        "storage": "file",
+        "max_age": deployment.retention_days * _DAY_S * _NANOS,
+        "num_replicas": deployment.replicas,
+        "allow_direct": True,
+    }
 
 
 def _pin(deployment: Deployment) -> dict[str, Any]:
@@ -163,12 +170,8 @@ def _steps(deployment: Deployment) -> StreamSpec:
         name=s.stream("STEPS"),
         config={
             "subjects": [f"{s.prefix}.step.>"],
-            "retention": "limits",
-            "storage": "file",
+            **_kept_by_age(deployment),
             "discard": "new",
-            "max_age": deployment.retention_days * _DAY_S * _NANOS,
-            "num_replicas": deployment.replicas,
-            "allow_direct": True,
             "deny_delete": True,
             "deny_purge": True,
         },
@@ -181,11 +184,7 @@ def _dead(deployment: Deployment) -> StreamSpec:
         name=s.stream("DEAD"),
         config={
             "subjects": [f"{s.prefix}.dead.>"],
-            "retention": "limits",
-            "storage": "file",
-            "max_age": deployment.retention_days * _DAY_S * _NANOS,
-            "num_replicas": deployment.replicas,
-            "allow_direct": True,
+            **_kept_by_age(deployment),
         },
     )
 
