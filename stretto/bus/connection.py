@@ -61,8 +61,6 @@ class Connection:
             exchange=self._exchange, send=self.publish, replies=self._replies, timeout_s=options.timeout_s
         )
         self._on_reconnect: list[Callable[[], None]] = []
-        self._reconnected = asyncio.Event()
-        self._closed = asyncio.Event()
         self._last_error: Exception | None = None
 
     @classmethod
@@ -96,7 +94,6 @@ class Connection:
                 name=options.name,
                 error_cb=self._note_error,
                 reconnected_cb=self._after_reconnect,
-                closed_cb=self._after_close,
                 connect_timeout=2,
                 # Only for the first connection: nats-py would try for two minutes. Later ones are tried for ever, see below.
                 max_reconnect_attempts=1,
@@ -159,10 +156,6 @@ class Connection:
     def _server_info(self) -> dict[str, Any]:
         # nats-py shows neither the server's id nor its version otherwise.
         return self._client._server_info  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-
-    async def wait_closed(self) -> None:
-        """Return when the connection is closed for good."""
-        await self._closed.wait()
 
     def on_reconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after every reconnect; the returned function ends that."""
@@ -276,9 +269,6 @@ class Connection:
         if denied:
             self._replies.refuse(denied[1])
         _log.log(logging.WARNING if self.is_connected else logging.DEBUG, "NATS: %s", error or type(error).__name__)
-
-    async def _after_close(self) -> None:
-        self._closed.set()
 
     async def _after_reconnect(self) -> None:
         _log.info("NATS: connected again to %s", shown(self._options.url))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from stretto.cli.check import check_usage
 from stretto.cli.documents import add_documents, check_paths
 from stretto.cli.errors import Interrupted, NotReachable, SystemGone, UsageFailed
 from stretto.cli.interrupt import on_interrupt
+from stretto.cli.output import write_json
 from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
 from stretto.cli.system import MEMORY, TEAM, System, open_system
@@ -176,7 +176,7 @@ class _Asking:
 
     def _write(self, answer: Answer) -> None:
         if self._as_json:
-            print(json.dumps(answer_data(self._run, answer), ensure_ascii=False, indent=2))  # noqa: T201 (the command's own output)
+            write_json(answer_data(self._run, answer))
         elif text := answer_text(answer):
             show(text)
         sys.stdout.flush()

@@ -46,10 +46,6 @@ class Part:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def has_ended(self) -> bool:
-        return self._process.returncode is not None
-
     async def wait(self) -> int:
         """Wait until it ends by itself; return its exit code (-n where signal n ended it)."""
         return await self._process.wait()
