@@ -9,11 +9,11 @@ from stretto.bus.errors import BusError, Misconfigured, StreamDiffers
 from stretto.bus.subjects import Subjects
 
 __all__ = [
-    "AGENTS",
     "SUPERVISORS",
     "ConsumerSpec",
     "Deployment",
     "StreamSpec",
+    "agents_consumer",
     "deployment_streams",
     "missing_streams",
     "provision",
@@ -22,8 +22,7 @@ __all__ = [
 
 SUPERVISORS = "supervisors"
 """The durable consumer of each shard, and its priority group."""
-AGENTS = "agents"
-"""The durable consumer of each task stream."""
+_READ_BY_SUPERVISORS = ("request", "result", "question", "command", "timer")
 
 _NANOS = 1_000_000_000
 _DAY_S = 86_400
@@ -78,7 +77,11 @@ class StreamSpec:
 
 def deployment_streams(deployment: Deployment) -> tuple[StreamSpec, ...]:
     """The streams that are there from the start; those of task queues come with their roles (`task_stream`)."""
-    return (*(_runs(deployment, shard) for shard in range(deployment.shards)), _steps(deployment), _dead(deployment))
+    return (
+        *(_runs(deployment, shard) for shard in range(deployment.shards)),
+        _advisories(deployment),
+        _dead(deployment),
+    )
 
 
 def _runs(deployment: Deployment, shard: int) -> StreamSpec:
@@ -87,7 +90,8 @@ def _runs(deployment: Deployment, shard: int) -> StreamSpec:
     return StreamSpec(
         name=s.runs_stream(shard),
         config={
-            "subjects": [f"{runs}.>"],
+            # The steps of a run's attempts lie beside its log, so that one read tells an agent both.
+            "subjects": [f"{runs}.>", f"{s.prefix}.step.{shard}.>"],
             # No `discard: new` here: with schedules the server does not take it.
             **_kept_by_age(deployment),
             "allow_msg_schedules": True,  # the server then turns deny_purge off
@@ -99,7 +103,7 @@ def _runs(deployment: Deployment, shard: int) -> StreamSpec:
             ConsumerSpec(
                 SUPERVISORS,
                 {
-                    "filter_subjects": [f"{runs}.*.*.{kind}.>" for kind in ("request", "result", "command", "timer")],
+                    "filter_subjects": [f"{runs}.*.*.{kind}.>" for kind in _READ_BY_SUPERVISORS],
                     "ack_policy": "explicit",
                     "ack_wait": int(deployment.run_lease_s * _NANOS),
                     "max_deliver": -1,
@@ -132,6 +136,11 @@ def _pin(deployment: Deployment) -> dict[str, Any]:
     }
 
 
+def agents_consumer(deployment: Deployment) -> str:
+    """The durable consumer of each task stream. Advisories name it: so it is another one in each deployment on a server."""
+    return f"{deployment.subjects.prefix}-agents"
+
+
 def task_stream(deployment: Deployment, role: str) -> StreamSpec:
     """The task queue of one role: a cache of what the runs' logs say is due."""
     s = deployment.subjects
@@ -152,7 +161,7 @@ def task_stream(deployment: Deployment, role: str) -> StreamSpec:
         },
         consumers=(
             ConsumerSpec(
-                AGENTS,
+                agents_consumer(deployment),
                 {
                     "ack_policy": "explicit",
                     "ack_wait": int(deployment.task_lease_s * _NANOS),
@@ -164,17 +173,21 @@ def task_stream(deployment: Deployment, role: str) -> StreamSpec:
     )
 
 
-def _steps(deployment: Deployment) -> StreamSpec:
+def _advisories(deployment: Deployment) -> StreamSpec:
+    """What the server says about tasks that it delivers no more: nothing else tells."""
     s = deployment.subjects
     return StreamSpec(
-        name=s.stream("STEPS"),
+        name=s.stream("ADVISORIES"),
         config={
-            "subjects": [f"{s.prefix}.step.>"],
+            "subjects": [f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.{agents_consumer(deployment)}"],
             **_kept_by_age(deployment),
-            "discard": "new",
-            "deny_delete": True,
-            "deny_purge": True,
         },
+        consumers=(
+            ConsumerSpec(
+                SUPERVISORS,
+                {"ack_policy": "explicit", "ack_wait": int(deployment.run_lease_s * _NANOS), "max_deliver": -1},
+            ),
+        ),
     )
 
 

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _DEAD_TOKENS = 12
 
 Token = Annotated[str, StringConstraints(pattern=TOKEN_PATTERN)]
-RunKind = Literal["request", "decision", "result", "command", "schedule", "timer", "answer"]
+RunKind = Literal["request", "decision", "result", "question", "command", "schedule", "timer", "answer"]
 
 
 def check_token(value: str, what: str = "token") -> str:
@@ -69,8 +69,8 @@ class TaskKey:
 class RunSubject:
     """A parsed subject below a run: its kind and the tokens behind it.
 
-    `tail` holds (principal,) for a request, (role, task, attempt) for a result, (principal, id) for a command,
-    (name,) for a schedule or timer, () for a decision or an answer.
+    `tail` holds (principal,) for a request, (role, task, attempt) for a result, (role, task, attempt, position) for a question,
+    (principal, id) for a command, (name,) for a schedule or timer, () for a decision or an answer.
     """
 
     key: RunKey
@@ -82,6 +82,7 @@ _TAILS: dict[str, int] = {
     "request": 1,
     "decision": 0,
     "result": 3,
+    "question": 4,
     "command": 2,
     "schedule": 1,
     "timer": 1,
@@ -115,8 +116,16 @@ class Subjects:
     def result(self, key: TaskKey) -> str:
         return f"{self.run(key.run)}.result.{key.role}.{key.task}.{key.attempt}"
 
+    def question(self, key: TaskKey, position: int) -> str:
+        """Where the attempt's step at `position` asks a person."""
+        return f"{self.run(key.run)}.question.{key.role}.{key.task}.{key.attempt}.{position}"
+
     def command(self, key: RunKey, principal: str, command_id: str) -> str:
         return f"{self.run(key)}.command.{check_token(principal, 'principal')}.{check_token(command_id, 'command id')}"
+
+    def any_command(self, key: RunKey, command_id: str) -> str:
+        """The command of this id, whoever gives it."""
+        return f"{self.run(key)}.command.*.{check_token(command_id, 'command id')}"
 
     def schedule(self, key: RunKey, name: str) -> str:
         return f"{self.run(key)}.schedule.{check_token(name, 'timer')}"
@@ -154,21 +163,43 @@ class Subjects:
             raise ValueError("unknown kind, or a wrong number of tokens behind it")
         for token in tail:
             check_token(token)
-        if kind == "result" and not _NUMBER.fullmatch(tail[-1]):
-            raise ValueError("attempt is not a number")
+        if kind in {"result", "question"} and not all(_NUMBER.fullmatch(number) for number in tail[2:]):
+            raise ValueError("attempt or position is not a number")
         return RunSubject(RunKey(int(shard), tenant, run), kind, tuple(tail))  # type: ignore[arg-type]  # checked by _TAILS
 
-    # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}
+    # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}.{resumption}
 
-    def task(self, key: TaskKey) -> str:
-        return f"{self.prefix}.task.{key.role}.{key.run.tenant}.{key.run.run}.{key.task}.{key.attempt}"
+    def task(self, key: TaskKey, resumption: int = 0) -> str:
+        """Where an attempt is queued; anew for each time that it goes on after waiting for a person."""
+        run = key.run
+        return f"{self.prefix}.task.{key.role}.{run.tenant}.{run.run}.{key.task}.{key.attempt}.{resumption}"
+
+    def tasks_of_run(self, key: RunKey, role: str) -> str:
+        return f"{self.prefix}.task.{check_token(role, 'role')}.{key.tenant}.{key.run}.>"
 
     def tasks_of(self, role: str) -> str:
         return f"{self.prefix}.task.{check_token(role, 'role')}.>"
 
+    # Steps: {prefix}.step.{shard}.{tenant}.{run}.{role}.{task}.{attempt}.{position}, in the stream of the run's log
+
     def step(self, key: TaskKey, position: int) -> str:
+        """Where the outcome of the attempt's step at `position` is recorded."""
+        return f"{self._steps(key)}.{position}"
+
+    def intent(self, key: TaskKey, position: int) -> str:
+        """Where it is recorded, before a step with consequences, that it begins."""
+        return f"{self.step(key, position)}.intent"
+
+    def steps(self, key: TaskKey) -> str:
+        """All that is recorded of the attempt's steps."""
+        return f"{self._steps(key)}.>"
+
+    def steps_of_run(self, key: RunKey) -> str:
+        return f"{self.prefix}.step.{key.shard}.{key.tenant}.{key.run}.>"
+
+    def _steps(self, key: TaskKey) -> str:
         run = key.run
-        return f"{self.prefix}.step.{key.role}.{run.tenant}.{run.run}.{key.task}.{key.attempt}.{position}"
+        return f"{self.prefix}.step.{run.shard}.{run.tenant}.{run.run}.{key.role}.{key.task}.{key.attempt}"
 
     def progress(self, key: RunKey, role: str) -> str:
         return f"{self.prefix}.progress.{key.tenant}.{key.run}.{check_token(role, 'role')}"
@@ -190,6 +221,10 @@ class Subjects:
 
     def any_beat(self) -> str:
         return f"{self.prefix}.beat.>"
+
+    def withdraw(self, role: str) -> str:
+        """Tells the agents of a role that a run is over: what they still do for it is stopped."""
+        return f"{self.prefix}.withdraw.{check_token(role, 'role')}"
 
     def roll_call(self) -> str:
         """A message here asks every process for a heartbeat at once."""

@@ -4,7 +4,7 @@ from stretto.bus.connection import Connection
 from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.envelope import Envelope
 from stretto.bus.errors import Conflict
-from stretto.bus.streams import AGENTS, Deployment, provision, task_stream
+from stretto.bus.streams import Deployment, agents_consumer, provision, task_stream
 from stretto.bus.subjects import TaskKey
 from stretto.bus.wire import Wire
 
@@ -26,8 +26,8 @@ class TaskQueue:
             await provision(self._connection, task_stream(self._deployment, role))
             self._provisioned.add(role)
 
-    async def put(self, key: TaskKey, envelope: Envelope) -> None:
-        """Queue one attempt, unless it is queued or in work already.
+    async def put(self, key: TaskKey, envelope: Envelope, *, resumption: int = 0) -> None:
+        """Queue one attempt, unless it is queued or in work already; `resumption` counts how often it went on after waiting.
 
         Raises:
             Busy: the role's queue is full.
@@ -35,7 +35,7 @@ class TaskQueue:
         await self.provision(key.role)
         try:
             await self._connection.jetstream.store(
-                self._deployment.subjects.task(key),
+                self._deployment.subjects.task(key, resumption),
                 await self._wire.pack(envelope),
                 expect=0,
             )
@@ -48,7 +48,7 @@ class TaskQueue:
             connection=self._connection,
             options=ConsumerOptions(
                 stream=self._deployment.subjects.tasks_stream(role),
-                consumer=AGENTS,
+                consumer=agents_consumer(self._deployment),
                 slots=slots,
                 renew_s=self._deployment.task_lease_s / 3,
             ),

@@ -11,7 +11,6 @@ __all__ = ["answer_data", "answer_text", "exit_code_of", "outcome"]
 
 _EXIT_CODES: Final[dict[RunEnd, ExitCode]] = {
     "completed": ExitCode.OK,
-    "needs_human": ExitCode.NEEDS_HUMAN,
     "failed": ExitCode.FAILED,
     "cancelled": ExitCode.FAILED,
     "rejected": ExitCode.FAILED,

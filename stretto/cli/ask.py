@@ -180,5 +180,5 @@ class _Asking:
         elif text := answer_text(answer):
             show(text)
         sys.stdout.flush()
-        if answer.state not in ("completed", "needs_human"):
+        if answer.state != "completed":
             say(f"stretto: run {self._run}: {outcome(answer)}")

@@ -159,7 +159,7 @@ class PlanView:
         for report in answer.tasks:
             line = self._line(report.task, report.role)
             if report.state == "skipped":
-                line.state = "not needed" if answer.state in ("completed", "needs_human") else "not done"
+                line.state = "not needed" if answer.state == "completed" else "not done"
         self.headline = printable(outcome(answer))
         return self.headline
 

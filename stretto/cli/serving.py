@@ -1,8 +1,10 @@
 """Serving: what the commands do that run a service: find the server, connect, serve until told to stop."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from stretto.bus import failpoints
 from stretto.bus.server.owner import running
 from stretto.cli.owner import end_with_owner
 from stretto.cli.services import agent_service, memory_service, open_memory, open_model, supervisor_services
@@ -63,6 +65,7 @@ async def _serve(settings: Settings, role: str, build: Callable[[Process], Seque
     if owned:
         end_with_owner()
     url = settings.nats_url or await running(settings.data_dir)
+    failpoints.arm(os.environ)
     async with open_process(settings, role, url=url) as process:
         await serve(*build(process), grace_s=settings.grace_s)
     return 0

@@ -5,7 +5,7 @@ from typing import Any, Final
 from stretto.bus.agent_card import AgentCard
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError
-from stretto.bus.streams import AGENTS, Deployment, deployment_streams
+from stretto.bus.streams import Deployment, agents_consumer, deployment_streams
 from stretto.cli.documents import memory_client
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
@@ -81,7 +81,9 @@ async def _queues(connection: Connection, deployment: Deployment, cards: list[Ag
     roles = {name.removeprefix(head) for name in names.get("streams") or () if name.startswith(head)}
     queues: dict[str, dict[str, int]] = {}
     for role in sorted(roles | {card.role for card in cards} - _SERVICES):
-        found = await connection.jetstream.api(f"CONSUMER.INFO.{deployment.subjects.tasks_stream(role)}.{AGENTS}")
+        found = await connection.jetstream.api(
+            f"CONSUMER.INFO.{deployment.subjects.tasks_stream(role)}.{agents_consumer(deployment)}"
+        )
         if "error" not in found:
             queues[role] = {"waiting": int(found["num_pending"]), "in_work": int(found["num_ack_pending"])}
     return queues

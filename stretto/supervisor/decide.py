@@ -13,12 +13,13 @@ from pydantic import JsonValue
 
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.decision import Event, RoleUnserved, RunRejected
+from stretto.shared.contracts.question import Settled
 from stretto.supervisor.expansion import End, Expansion, expand
 from stretto.supervisor.facts import RequestAccepted
 from stretto.supervisor.merge import merge
 from stretto.supervisor.state import WHOLE_LOG, RunState
 
-__all__ = ["DEADLINE", "DueTask", "Limits", "Orders", "TimerOrder", "WaitingRole", "decide"]
+__all__ = ["DEADLINE", "DueTask", "Limits", "Orders", "Outstanding", "TimerOrder", "WaitingRole", "decide"]
 
 DEADLINE: Final = "deadline"
 """The timer that ends a run that takes too long."""
@@ -46,6 +47,7 @@ class DueTask:
     Attributes:
         deadline: the run's.
         time_limit_s: how long the attempt may take once an agent has it; None for no limit of its own.
+        settled: the questions that the attempt asked so far, all settled, in their order.
     """
 
     task: str
@@ -54,6 +56,16 @@ class DueTask:
     input: dict[str, JsonValue]
     deadline: datetime
     time_limit_s: float | None = None
+    settled: tuple[Settled, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """An attempt that had no result when the run ended."""
+
+    role: str
+    task: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,8 @@ class Orders:
         due: every task that can run now, each time anew; publishing one again is harmless.
         timers: every timer that the run needs and that has not fired.
         waiting: roles that are due and unserved.
-        answer: how the run ended; nothing else is ordered with it.
+        parked: nothing is due: the run waits for people and the clock alone.
+        answer: how the run ended; nothing else is ordered with it but `outstanding`: what is withdrawn.
     """
 
     commit: tuple[Event, ...] = ()
@@ -91,7 +104,9 @@ class Orders:
     due: tuple[DueTask, ...] = ()
     timers: tuple[TimerOrder, ...] = ()
     waiting: tuple[WaitingRole, ...] = ()
+    parked: bool = False
     answer: Answer | None = None
+    outstanding: tuple[Outstanding, ...] = ()
 
 
 def decide(

@@ -172,7 +172,7 @@ class _Unfolding:
         except ValidationError:
             self._fail(done.moment, f"task {task.id} ({task.role}): its output is no escalation")
         else:
-            self._into.ends.append(End(done.moment, "needs_human", escalation.question, escalation))
+            self._into.ends.append(End(done.moment, "failed", escalation.question, escalation))
 
     def _settle(self, outputs: dict[str, Done], moment: Moment) -> None:
         self._into.done |= {task: Done(done.output, max(moment, done.moment)) for task, done in outputs.items()}

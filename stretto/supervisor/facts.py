@@ -7,11 +7,13 @@ from typing import NamedTuple
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import Decision
+from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.task import TaskResult
 
 __all__ = [
     "Answered",
+    "Asked",
     "CommandGiven",
     "Decided",
     "Fact",
@@ -64,6 +66,13 @@ class ResultRecorded(_Entry):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked(_Entry):
+    """An attempt asked a person. Role, task, attempt and position in `question` are those of the subject it was written on."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
 class CommandGiven(_Entry):
     """A person or an app said something about the run."""
 
@@ -86,4 +95,4 @@ class Answered(_Entry):
     answer: Answer
 
 
-Fact = RequestAccepted | Decided | ResultRecorded | CommandGiven | TimerFired | Answered
+Fact = RequestAccepted | Decided | ResultRecorded | Asked | CommandGiven | TimerFired | Answered

@@ -71,7 +71,7 @@ def _sizes(tasks: Sequence[PlannedTask], bounds: PlanBounds) -> Iterator[Problem
     if size > bounds.size_bytes:
         yield Problem(("tasks",), f"the plan has {size} bytes: {bounds.size_bytes} are allowed")
     for position, task in enumerate(tasks):
-        if task.max_attempts > bounds.attempts:
+        if (task.max_attempts or 1) > bounds.attempts:
             yield Problem(
                 ("tasks", position, "max_attempts"), f"task {task.id} has more than {bounds.attempts} attempts"
             )

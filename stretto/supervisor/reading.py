@@ -7,16 +7,18 @@ from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import DecodeError
 from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import stand_ins
-from stretto.bus.subjects import RunSubject, Subjects
+from stretto.bus.subjects import RunSubject, Subjects, TaskKey
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import Decision
+from stretto.shared.contracts.question import Question, question_id
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.task import TaskResult
 from stretto.shared.contracts.timer import TimerFired as TimerMessage
 from stretto.supervisor.facts import (
     Answered,
+    Asked,
     CommandGiven,
     Decided,
     Fact,
@@ -80,9 +82,19 @@ def _fact(place: RunSubject, envelope: Envelope, seq: int, at: datetime) -> Fact
             if (result.role, result.task, str(result.attempt)) != (role, task, attempt):
                 raise DecodeError("the result says another role, task or attempt than its subject")
             return ResultRecorded(seq, at, result)
+        case "question", (role, task, attempt, position):
+            question = open_envelope(envelope, Question)
+            if (question.role, question.task, str(question.attempt), str(question.position)) != place.tail:
+                raise DecodeError("the question says another role, task, attempt or position than its subject")
+            if question.id != question_id(TaskKey(place.key, role, task, int(attempt)), int(position)):
+                raise DecodeError("the question has another id than its place gives it")
+            return Asked(seq, at, question)
         case "command", (principal, command_id):
             _same_sender(envelope, principal)
-            return CommandGiven(seq, at, open_envelope(envelope, Command), principal, command_id)
+            command = open_envelope(envelope, Command)
+            if command.question not in (None, command_id):
+                raise DecodeError("the command's id is not that of the question that it settles")
+            return CommandGiven(seq, at, command, principal, command_id)
         case "timer", (name,):
             if open_envelope(envelope, TimerMessage).name != name:
                 raise DecodeError("the timer says another name than its subject")

@@ -12,6 +12,7 @@ from typing import Final, TypeVar, assert_never
 from stretto.shared.contracts.decision import PlanMade, PlanningAsked, RoleUnserved, RunRejected
 from stretto.supervisor.facts import (
     Answered,
+    Asked,
     CommandGiven,
     Decided,
     Fact,
@@ -92,8 +93,11 @@ def evolve(state: RunState, fact: Fact) -> RunState:
             results = {**state.results, key: _first(state.results.get(key), fact)}
             state = replace(state, last_seq=last_seq, results=results)
             return _with_course(state) if result.role == PLANNER else state
-        case CommandGiven():
-            return replace(state, last_seq=last_seq, cancel=_first(state.cancel, fact))
+        case Asked():
+            return replace(state, last_seq=last_seq)
+        case CommandGiven(command=command):
+            cancel = _first(state.cancel, fact) if command.verb == "cancel" else state.cancel
+            return replace(state, last_seq=last_seq, cancel=cancel)
         case TimerFired(name=name):
             timers = {**state.timers, name: _first(state.timers.get(name), fact)}
             return replace(state, last_seq=last_seq, timers=timers)

@@ -66,7 +66,7 @@ def follow_task(
         )
     attempts: list[TaskResult] = []
     moment = resolved.moment
-    for number in range(1, planned.max_attempts + 1):
+    for number in range(1, (planned.max_attempts or 2) + 1):
         recorded = results.get((planned.role, task_id, number))
         if recorded is None or recorded.seq > until:
             return TaskState(task_id, planned, "due", moment, resolved.values, tuple(attempts))
@@ -75,7 +75,7 @@ def follow_task(
         failure = _failure(recorded.result)
         if failure is None:
             return TaskState(task_id, planned, "succeeded", moment, resolved.values, tuple(attempts))
-        if failure.kind != "retryable" or number == planned.max_attempts:
+        if failure.kind != "retryable" or number == (planned.max_attempts or 2):
             problem = _failed(task_id, planned, failure, number)
             return TaskState(task_id, planned, "failed", moment, resolved.values, tuple(attempts), problem)
     raise AssertionError("max_attempts is at least 1")

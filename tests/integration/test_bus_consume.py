@@ -12,7 +12,7 @@ import pytest
 from stretto.bus.connection import Connection
 from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
-from stretto.bus.streams import AGENTS, provision, task_stream
+from stretto.bus.streams import agents_consumer, provision, task_stream
 from stretto.bus.subjects import TaskKey
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, Note, Running, open_ground, wrap
 
@@ -76,7 +76,9 @@ async def test_never_more_handlers_than_slots_and_the_rest_stays_on_the_server(g
     async with asyncio.TaskGroup() as group:
         running = Running(group, ground.queue.consumer(ROLE, slots=3), desk)
         first = {name_of(await desk.take()) for _ in range(3)}
-        info = await ground.connection.jetstream.api(f"CONSUMER.INFO.{ground.subjects.tasks_stream(ROLE)}.{AGENTS}")
+        info = await ground.connection.jetstream.api(
+            f"CONSUMER.INFO.{ground.subjects.tasks_stream(ROLE)}.{agents_consumer(ground.deployment)}"
+        )
         assert (info["num_ack_pending"], info["num_pending"]) == (3, 7)
         assert running.consumer.busy == 3
         desk.open.set()
@@ -163,7 +165,7 @@ async def test_a_message_in_work_is_not_given_to_anybody_else_however_long_it_ta
 
 async def test_an_agent_that_stops_renewing_loses_its_message(ground: Ground) -> None:
     await put(ground, "lost")
-    options = ConsumerOptions(ground.subjects.tasks_stream(ROLE), AGENTS, 1)
+    options = ConsumerOptions(ground.subjects.tasks_stream(ROLE), agents_consumer(ground.deployment), 1)
     desk, other = Desk(), Desk()
     async with asyncio.TaskGroup() as group:
         one = Running(group, Consumer(connection=ground.connection, options=options), desk)
@@ -216,7 +218,11 @@ async def test_what_was_on_its_way_when_stop_came_is_done_and_not_left_to_its_le
         async with asyncio.TaskGroup() as group:
             running = Running(group, other.queue.consumer(ROLE, slots=8), desk)
             async with asyncio.timeout(LIMIT_S):
-                while not (await ground.connection.jetstream.api(f"CONSUMER.INFO.{stream}.{AGENTS}"))["num_waiting"]:
+                while not (
+                    await ground.connection.jetstream.api(
+                        f"CONSUMER.INFO.{stream}.{agents_consumer(ground.deployment)}"
+                    )
+                )["num_waiting"]:
                     pass
             writer = other.connection.client._transport._io_writer  # type: ignore[union-attr]  # shown nowhere else
             await put(ground, "t1")
@@ -274,7 +280,7 @@ async def test_it_goes_on_when_its_consumer_was_deleted_and_made_again(ground: G
     async with asyncio.TaskGroup() as group:
         running = Running(group, ground.queue.consumer(ROLE, slots=1), desk)
         await desk.take()
-        await ground.connection.jetstream.api(f"CONSUMER.DELETE.{stream}.{AGENTS}")
+        await ground.connection.jetstream.api(f"CONSUMER.DELETE.{stream}.{agents_consumer(ground.deployment)}")
         await provision(ground.connection, task_stream(ground.deployment, ROLE))
         await put(ground, "after")
         await take_until(desk, "after")
@@ -327,7 +333,7 @@ async def test_a_stray_message_on_its_inbox_costs_no_slot(ground: Ground) -> Non
 
     stream = ground.subjects.tasks_stream(ROLE)
     other: Connection = await ground.connect()
-    await other.subscribe(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{AGENTS}", note_pull)
+    await other.subscribe(f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{agents_consumer(ground.deployment)}", note_pull)
     await other.client.flush()
     async with asyncio.TaskGroup() as group:
         running = Running(group, ground.queue.consumer(ROLE, slots=1), desk)

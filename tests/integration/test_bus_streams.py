@@ -9,10 +9,10 @@ import pytest
 from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.errors import Misconfigured, StreamDiffers
 from stretto.bus.streams import (
-    AGENTS,
     SUPERVISORS,
     Deployment,
     StreamSpec,
+    agents_consumer,
     deployment_streams,
     missing_streams,
     provision,
@@ -85,9 +85,9 @@ async def test_a_consumer_that_differs_is_named_field_by_field_and_left_as_it_is
 async def test_a_consumer_that_was_deleted_is_made_again(connection: Connection, deployment: Deployment) -> None:
     spec = task_stream(deployment, "writer")
     await provision(connection, spec)
-    await connection.jetstream.api(f"CONSUMER.DELETE.{spec.name}.{AGENTS}")
+    await connection.jetstream.api(f"CONSUMER.DELETE.{spec.name}.{agents_consumer(deployment)}")
     assert not await provision(connection, spec)
-    assert "error" not in await connection.jetstream.api(f"CONSUMER.INFO.{spec.name}.{AGENTS}")
+    assert "error" not in await connection.jetstream.api(f"CONSUMER.INFO.{spec.name}.{agents_consumer(deployment)}")
 
 
 async def test_a_stream_that_the_server_cannot_keep_is_misconfigured(

@@ -13,7 +13,7 @@ from stretto.shared.contracts.usage import Usage
 
 __all__ = ["Answer", "Citation", "RunEnd", "TaskReport"]
 
-RunEnd = Literal["completed", "failed", "cancelled", "rejected", "needs_human"]
+RunEnd = Literal["completed", "failed", "cancelled", "rejected"]
 
 
 class Citation(Value):
@@ -50,7 +50,8 @@ class Answer(Message):
     """How a run ended. Written once.
 
     Attributes:
-        state: `needs_human` closes a run whose open question a person has to take up.
+        escalation: the last one, when a person was asked to decide; `retry_in_s`: the system was too busy for the request; it may be
+            sent again after that many seconds.
         answered: True when `text` answers the request; False when the documents do not, or the run did not complete.
         text: with `[1]`-style citations that resolve in `citations`.
         output: the output of the answering task when it is not a draft of ours.
@@ -71,4 +72,5 @@ class Answer(Message):
     usage: Usage = Usage()
     playbook: str = ""
     reason: str = ""
+    retry_in_s: Annotated[float, Field(gt=0)] | None = None
     tasks: tuple[TaskReport, ...] = ()

@@ -7,6 +7,7 @@ from pydantic import Field
 from stretto.bus.message import Message, Value
 from stretto.bus.subjects import Token
 from stretto.shared.contracts.plan import Plan
+from stretto.shared.contracts.retry import RetryPolicy
 
 __all__ = ["Decision", "Event", "PlanMade", "PlanningAsked", "RoleOffer", "RoleUnserved", "RunRejected"]
 
@@ -26,18 +27,27 @@ class RoleOffer(Value):
 
 
 class PlanMade(Value):
-    """The run follows this plan."""
+    """The run follows this plan.
+
+    Attributes:
+        retries: the deployment's policy by role, as it was then: whoever decides later, with whatever settings, decides the same.
+    """
 
     kind: Literal["plan_made"] = "plan_made"
     plan: Plan
+    retries: dict[Token, RetryPolicy] = Field(default_factory=dict)
 
 
 class PlanningAsked(Value):
-    """The planner agent makes the plan from these roles; if its proposals stay unusable, `fallback` is the plan."""
+    """The planner agent makes the plan from these roles; if its proposals stay unusable, `fallback` is the plan.
+
+    `retries` as in `PlanMade`.
+    """
 
     kind: Literal["planning_asked"] = "planning_asked"
     roles: tuple[RoleOffer, ...]
     fallback: Plan
+    retries: dict[Token, RetryPolicy] = Field(default_factory=dict)
 
 
 class RoleUnserved(Value):

@@ -1,4 +1,6 @@
-"""Escalation: what is open, for a person to decide."""
+"""Escalation: what was open, and what a person decided."""
+
+from typing import Literal
 
 from pydantic import Field
 
@@ -8,16 +10,23 @@ __all__ = ["Escalation"]
 
 
 class Escalation(Value):
-    """An escalation agent's output: all that a person needs to decide.
+    """An escalation agent's output: what a person had to decide, and did.
 
     Attributes:
         question: what the person has to decide, in one sentence.
         summary: what was asked, what was done and why it stopped.
         open_points: what is not settled, one by one.
-        options: what the person can choose.
+        options: what the person could choose.
+        decision: `accept` the last output as it is, `replace` it by the person's own words, `revise` it once more with their note,
+            or `refuse`; `open` while nobody has decided.
+        words: the person's answer or note.
+        decided_by: who it was.
     """
 
     question: str
     summary: str
     open_points: tuple[str, ...] = ()
     options: tuple[str, ...] = Field(default=())
+    decision: Literal["open", "accept", "replace", "revise", "refuse"] = "open"
+    words: str = ""
+    decided_by: str = ""

@@ -34,7 +34,7 @@ class PlannedTask(Value):
         role: who does it.
         params: fixed input, by field name of the agent's input model.
         inputs: input from the request or earlier tasks, by field name; several sources make a list in their order.
-        max_attempts: how often a retryable failure may be tried in all.
+        max_attempts: attempts in all, where the plan wants others than the role's retry policy says.
         time_limit_s: seconds one attempt may take; without one the run's deadline holds.
         revision: set on a reviewing task.
     """
@@ -43,7 +43,7 @@ class PlannedTask(Value):
     role: Token
     params: dict[str, JsonValue] = Field(default_factory=dict)
     inputs: dict[str, Source | tuple[Source, ...]] = Field(default_factory=dict)
-    max_attempts: Annotated[int, Field(ge=1, le=20)] = 2
+    max_attempts: Annotated[int, Field(ge=1, le=20)] | None = None
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
     revision: Revision | None = None
 

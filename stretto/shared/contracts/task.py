@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from stretto.bus.message import Message, Value
 from stretto.bus.subjects import Token
+from stretto.shared.contracts.question import Settled
 from stretto.shared.contracts.usage import Usage
 
 __all__ = ["RunTask", "TaskFailure", "TaskResult"]
@@ -22,6 +23,8 @@ class RunTask(Message):
         origin_seq: the request's sequence in the run's stream: readers of the run's log begin there.
         deadline: the run's: the agent stops by itself then.
         time_limit_s: how long this attempt may take; None for no limit of its own.
+        settled: the questions that this attempt has asked so far, each settled, in the order in which they were asked. There are as many
+            as times that it went on after waiting for a person.
     """
 
     TYPE: ClassVar[str] = "task"
@@ -35,6 +38,7 @@ class RunTask(Message):
     origin_seq: Annotated[int, Field(ge=0)] = 0
     deadline: AwareDatetime | None = None
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
+    settled: tuple[Settled, ...] = ()
 
 
 class TaskFailure(Value):
