@@ -1,0 +1,62 @@
+"""What every row begins with: a seed that is printed, a system in a folder of its own, a requester and a reader that no fault touches."""
+
+import os
+import random
+from collections.abc import AsyncGenerator, Iterator
+
+import pytest
+
+from stretto.bus.connection import Connection
+from tests.chaos.load import Load
+from tests.chaos.reader import Reader
+from tests.chaos.system import System
+
+SEED = "STRETTO_CHAOS_SEED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    os.environ.setdefault(SEED, str(random.randrange(2**32)))  # noqa: S311 (nothing secret)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"chaos: {SEED}={os.environ[SEED]} chooses the same faults and moments again"
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> random.Random:
+    """The row's own choices: the same for the same seed, whichever other rows are run."""
+    print(f"{SEED}={os.environ[SEED]}")  # noqa: T201 (shown with a failure)
+    return random.Random(f"{os.environ[SEED]} {request.node.nodeid}")  # noqa: S311 (nothing secret)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One server, two supervisors and two agents, for the rows of one file."""
+    system = System(tmp_path_factory.mktemp("system"))
+    try:
+        system.servers.start()
+        system.start_all()
+        yield system
+    finally:
+        system.stop()
+
+
+@pytest.fixture
+async def connection(system: System) -> AsyncGenerator[Connection]:
+    """The test's own, straight to the servers; everybody is there by then."""
+    system.revive()
+    await system.servers.ready()
+    await system.ready()
+    async with await system.connect() as connection:
+        yield connection
+
+
+@pytest.fixture
+async def reader(system: System, connection: Connection) -> Reader:
+    return Reader(connection, system.deployment)
+
+
+@pytest.fixture
+def load(system: System, connection: Connection, request: pytest.FixtureRequest) -> Load:
+    name = "".join(one if one.isalnum() else "-" for one in request.node.name.removeprefix("test_").lower())
+    return Load(system, connection, name[-40:].strip("-"))

@@ -1,0 +1,50 @@
+"""Part: one process of the system under test: `stretto supervisor run` and `stretto agent run`, with a model and tools that keep the ledger.
+
+Run as a module it is `python -m tests.chaos.part supervisor` or `... part agent NAME`. Only what an agent thinks with is another thing than in
+the command itself. SIGUSR1 has it write down how many asyncio tasks it has.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvloop
+
+from stretto.bus import failpoints
+from stretto.cli.agents import load_agent
+from stretto.cli.services import agent_service
+from stretto.cli.serving import serve_supervisor
+from stretto.shared.process import open_process, serve
+from stretto.shared.settings import load_settings
+from tests.chaos.agents import LEDGER, LedgerModel
+from tests.chaos.ledger import Ledger
+
+__all__: list[str] = []
+
+
+async def _serve(words: Sequence[str]) -> int:
+    settings = load_settings()
+    ledger = Ledger(Path(os.environ[LEDGER]))
+    asyncio.get_running_loop().add_signal_handler(
+        signal.SIGUSR1, lambda: ledger.gauge(os.getpid(), len(asyncio.all_tasks()))
+    )
+    match words:
+        case ["supervisor"]:
+            return await serve_supervisor(settings, owned=False)
+        case ["agent", name]:
+            agent = load_agent(name)
+            failpoints.arm(os.environ)
+            async with open_process(settings, agent.role) as process:
+                await serve(agent_service(process, agent, LedgerModel(ledger)), grace_s=settings.grace_s)
+            return 0
+        case _:
+            raise SystemExit(f"no such part: {' '.join(words)}")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    sys.exit(uvloop.run(_serve(sys.argv[1:])))
