@@ -1,9 +1,8 @@
 """Client: the requester's side. It writes requests and commands into runs, waits for their answer, and watches what happens."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from datetime import datetime
 
 from nats.aio.msg import Msg
 
@@ -16,23 +15,14 @@ from stretto.bus.jetstream import Stored
 from stretto.bus.message import Message
 from stretto.bus.run_log import RunLog, stand_ins
 from stretto.bus.streams import Deployment
-from stretto.bus.subjects import RunKey, RunSubject, check_token
+from stretto.bus.subjects import RunKey, check_token
+from stretto.bus.tenant_logs import RunMessage, TenantLogs
 from stretto.bus.wire import Wire
 
 __all__ = ["Client", "LiveMessage", "RunMessage"]
 
 _LOOK_AGAIN_S = 5.0
 """A watcher looks at the log itself this often, for what was said while it was disconnected."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunMessage:
-    """One stored message of a run: a fact."""
-
-    subject: RunSubject
-    seq: int
-    at: datetime
-    envelope: Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +59,16 @@ class Client:
         self._tenant = check_token(tenant, "tenant")
         self._principal = check_token(principal, "principal")
         self._answer_type = answer_type
+        self._logs = TenantLogs(connection=connection, deployment=deployment, wire=self._wire, tenant=self._tenant)
 
     @property
     def tenant(self) -> str:
         return self._tenant
+
+    @property
+    def logs(self) -> TenantLogs:
+        """The logs of the tenant's runs."""
+        return self._logs
 
     def key(self, run: str) -> RunKey:
         """Where the run's log is."""
@@ -105,6 +101,41 @@ class Client:
         envelope = Envelope.of(command, tenant=self._tenant, run=run, sender=self._principal, message_id=command_id)
         await self._log.append(key, self._subjects.command(key, self._principal, command_id), envelope, after=0)
 
+    async def command_once(
+        self, run: str, command: Message, command_id: str, *, counts: Callable[[RunMessage], bool]
+    ) -> int:
+        """Give the one command of this id, whoever gives it, and return its sequence. The server takes the first one.
+
+        What does not count (`counts` says so; junk never does) stands in nobody's way: the command is written behind it. The same command
+        by the same principal, given again, is one command: so repeat it after TimedOut.
+
+        Raises:
+            Conflict: another one was first.
+            Busy, TimedOut, StreamMissing, TooLarge: see `stretto.bus.errors`.
+        """
+        key = self.key(run)
+        subject, anyone = (
+            self._subjects.command(key, self._principal, command_id),
+            self._subjects.any_command(key, command_id),
+        )
+        envelope = Envelope.of(command, tenant=self._tenant, run=run, sender=self._principal)
+        payload, after = await self._wire.pack(envelope), 0
+        while True:
+            try:
+                return await self._connection.jetstream.store(subject, payload, expect=after, expect_on=anyone)
+            except Conflict:
+                newer = [one for one in await self._log.all_on(key, anyone) if one.seq > after]
+                standing = next((one for one in await self._logs.opened(newer) if counts(one)), None)
+                if (
+                    standing is not None
+                    and standing.subject.tail[0] == self._principal
+                    and _same(standing.envelope, envelope)
+                ):
+                    return standing.seq
+                if standing is not None or not newer:
+                    raise
+                after = newer[-1].seq
+
     async def exists(self, run: str) -> bool:
         """Whether anything is known of this run."""
         return bool(await self._log.fold(self.key(run)))
@@ -133,7 +164,7 @@ class Client:
 
     async def log(self, run: str) -> list[RunMessage]:
         """What is stored of the run, in order. Messages that cannot be read are left out; the supervisor dead-letters them."""
-        return await self._facts(self.key(run), 1)
+        return await self._logs.of_run(self.key(run))
 
     async def events(self, run: str) -> AsyncGenerator[RunMessage | LiveMessage]:
         """What is stored of the run, from its beginning, and its live progress, until its answer (included)."""
@@ -142,7 +173,7 @@ class Client:
         async with self._connection.listen(f"{log}>", self._subjects.any_progress(key)) as incoming:
             seen = 0
             while True:
-                for fact in await self._facts(key, seen + 1):
+                for fact in await self._logs.of_run(key, seen + 1):
                     seen = fact.seq
                     yield fact
                     if fact.subject.kind == "answer" and self._is_answer(fact.envelope):
@@ -178,17 +209,6 @@ class Client:
         except DecodeError:  # junk counts for nothing
             return None
 
-    async def _facts(self, key: RunKey, from_seq: int) -> list[RunMessage]:
-        facts: list[RunMessage] = []
-        for stored in await self._log.fold(key, from_seq=from_seq):
-            try:
-                subject = self._subjects.parse_run(stored.subject)
-                envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key))
-            except (ValueError, DecodeError):
-                continue
-            facts.append(RunMessage(subject, stored.seq, stored.at, envelope))
-        return facts
-
     async def _is_mine(self, key: RunKey, subject: str, envelope: Envelope) -> bool:
         there = await self._log.last(key, subject)
         if there is None:
@@ -197,7 +217,11 @@ class Client:
             found = await self._wire.unpack(there.data, there.headers, defaults=stand_ins(there, key))
         except DecodeError:
             return False
-        return encode_body(found.body) == encode_body(envelope.body)
+        return _same(found, envelope)
+
+
+def _same(one: Envelope, other: Envelope) -> bool:
+    return encode_body(one.body) == encode_body(other.body)
 
 
 async def _next(incoming: asyncio.Queue[Msg]) -> Msg | None:
