@@ -45,7 +45,8 @@ SUBJECTS = {
     "memory": _Use("`memory.*`", "agents, requesters", "request and reply", "the memory service"),
     "beat": _Use("`agent_card`", "every process that serves a role", "every two seconds", "supervisors, operators"),
     "roll_call": _Use("empty", "anybody", "asks everybody for a beat at once", "every process that serves a role"),
-    "dead": _Use("`dead_letter`", "whoever gives up on a message", "", "operators"),
+    "dead": _Use("`dead_letter`", "whoever gives up on a message", "once", "operators"),
+    "dead_settled": _Use("`dead_letter_settlement`", "operators", "compare-and-swap", "operators"),
 }
 """By the name of the method of `Subjects` that builds it; this is what only people know of it."""
 

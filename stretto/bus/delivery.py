@@ -52,6 +52,12 @@ class Delivery:
     _reply: str
     _connection: Connection
 
+    @property
+    def stream(self) -> str:
+        """The stream that it comes from."""
+        tokens = self._reply.split(".")
+        return tokens[2 if len(tokens) == 9 else 4]
+
     async def ack(self) -> None:
         """Say that it is done. Not fenced: it counts even after the lease has run out, so it must mean no more."""
         await self._connection.publish(self._reply, b"+ACK")

@@ -8,8 +8,11 @@ BusError
 ├── Conflict              someone else wrote first: fold again and decide again
 ├── Refused               never try the same again
 │   ├── DecodeError       bytes that are no message of ours
+│   │   └── Unverified    a message that says another origin than its subject
 │   ├── TooLarge          over a hard limit
 │   ├── RunExists         the run id belongs to another request
+│   ├── AlreadySettled    the dead letter was replayed or discarded before
+│   ├── CannotReplay      the dead letter's message cannot be put back
 │   └── NotPermitted      the server's permissions forbid it
 └── Misconfigured         a person must change something: the text says what
     ├── ServerMissing     no nats-server binary found
@@ -68,12 +71,24 @@ class DecodeError(Refused):
     """Bytes that are not a message of ours; the text says why, never what they held."""
 
 
+class Unverified(DecodeError):
+    """A message that says another origin than its subject: only the subject is guarded by permissions."""
+
+
 class TooLarge(Refused):
     """A message passes a hard limit."""
 
 
 class RunExists(Refused):
     """The run id already belongs to another request."""
+
+
+class AlreadySettled(Refused):
+    """The dead letter was replayed or discarded before; the text says when and by whom."""
+
+
+class CannotReplay(Refused):
+    """The message of a dead letter cannot be put back where it came from; the text says why."""
 
 
 class NotPermitted(Refused):

@@ -34,6 +34,9 @@ FAILPOINTS = frozenset(
         "supervisor.answered",
         "supervisor.before_ack",
         "supervisor.before_park",
+        "dead.buried",
+        "dead.replay_begun",
+        "dead.put_back",
     }
 )
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}

@@ -102,18 +102,33 @@ class JetStream:
         reply = await self._exchange(
             f"$JS.API.DIRECT.GET.{stream}.{subject}", b"", None, timeout_s or self._timeout_s, resend=True
         )
-        match status_of(reply):
-            case None:
-                return _stored(reply)
-            case "503":
-                raise _no_stream(stream)
-            case _:
-                return None
+        return self._found(stream, reply)
+
+    async def get(self, stream: str, seq: int, *, timeout_s: float | None = None) -> Stored | None:
+        """The message of this sequence, or None.
+
+        Raises:
+            StreamMissing: there is no such stream.
+            TimedOut, Unreachable, NotPermitted: as they say.
+        """
+        question = json.dumps({"seq": seq}).encode()
+        reply = await self._exchange(
+            f"$JS.API.DIRECT.GET.{stream}", question, None, timeout_s or self._timeout_s, resend=True
+        )
+        return self._found(stream, reply)
 
     async def read(
-        self, stream: str, pattern: str, *, from_seq: int = 1, batch: int = MAX_BATCH, timeout_s: float | None = None
+        self,
+        stream: str,
+        pattern: str,
+        *,
+        from_seq: int = 1,
+        until_seq: int | None = None,
+        batch: int = MAX_BATCH,
+        timeout_s: float | None = None,
     ) -> list[Stored]:
-        """All messages stored on subjects that match `pattern`, in order, from `from_seq` on, by direct gets of `batch` messages (ADR-31).
+        """All messages stored on subjects that match `pattern`, in order, from `from_seq` on, by direct gets of `batch` messages (ADR-31);
+        none from `until_seq` on.
 
         Raises:
             TimedOut: the answer stopped coming.
@@ -122,6 +137,8 @@ class JetStream:
         found: list[Stored] = []
         while True:
             more = await self._read_batch(stream, pattern, max(1, from_seq), batch, timeout_s or self._timeout_s, found)
+            if until_seq is not None and found and found[-1].seq >= until_seq:
+                return [one for one in found if one.seq < until_seq]
             if not more:
                 return found
             from_seq = found[-1].seq + 1 if found else from_seq
@@ -193,6 +210,16 @@ class JetStream:
         if status_of(reply) == NO_RESPONDERS:
             raise Misconfigured("JetStream is off: start nats-server with -js")
         return json.loads(reply.data)
+
+    @staticmethod
+    def _found(stream: str, reply: Msg) -> Stored | None:
+        match status_of(reply):
+            case None:
+                return _stored(reply)
+            case "503":
+                raise _no_stream(stream)
+            case _:
+                return None
 
     @staticmethod
     def _sequence(subject: str, reply: Msg) -> int:

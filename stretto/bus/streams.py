@@ -196,7 +196,7 @@ def _dead(deployment: Deployment) -> StreamSpec:
     return StreamSpec(
         name=s.stream("DEAD"),
         config={
-            "subjects": [f"{s.prefix}.dead.>"],
+            "subjects": [f"{s.prefix}.dead.>", f"{s.prefix}.dead-settled.>"],
             **_kept_by_age(deployment),
         },
     )

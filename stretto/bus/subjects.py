@@ -230,13 +230,23 @@ class Subjects:
         """A message here asks every process for a heartbeat at once."""
         return f"{self.prefix}.rollcall"
 
-    def dead(self, source: str) -> str:
-        """Where a message that came on `source` goes when nobody can process it.
+    def dead(self, source: str, letter_id: str) -> str:
+        """Where the one letter of this id lies, about a message that came on `source` and that nobody can process.
 
         A hostile `source` may hold what cannot be published on (wildcards, blanks, four thousand characters): that is replaced or cut.
         """
-        tokens = source.removeprefix(f"{self.prefix}.").split(".")[:_DEAD_TOKENS]
-        return f"{self.prefix}.dead.{'.'.join(re.sub('[^a-zA-Z0-9_-]', '_', token)[:64] or '_' for token in tokens)}"
+        return f"{self.any_dead(source).removesuffix('>')}{check_token(letter_id, 'letter id')}"
+
+    def any_dead(self, source: str = "") -> str:
+        """All dead letters, or those of messages that came on `source` or below it."""
+        tokens = source.removeprefix(f"{self.prefix}.").split(".")[:_DEAD_TOKENS] if source else []
+        return ".".join(
+            [self.prefix, "dead", *(re.sub("[^a-zA-Z0-9_-]", "_", token)[:64] or "_" for token in tokens), ">"]
+        )
+
+    def dead_settled(self, letter_id: str) -> str:
+        """Where it is written what became of a dead letter."""
+        return f"{self.prefix}.dead-settled.{check_token(letter_id, 'letter id')}"
 
     # Stream names
 

@@ -141,12 +141,12 @@ class Crew:
 
     async def letter(self, subject: str) -> DeadLetter:
         """The dead letter of a message that came on `subject`."""
-        dead, stream = self.ground.subjects.dead(subject), self.ground.subjects.stream("DEAD")
-        stored = None
+        dead, stream = self.ground.subjects.any_dead(subject), self.ground.subjects.stream("DEAD")
+        found: list[Stored] = []
         async with asyncio.timeout(LIMIT_S):
-            while stored is None:
-                stored = await self.ground.connection.jetstream.last(stream, dead)
-        return open_envelope(await self.ground.wire.unpack(stored.data, stored.headers), DeadLetter)
+            while not found:
+                found = await self.ground.connection.jetstream.read(stream, dead)
+        return open_envelope(await self.ground.wire.unpack(found[-1].data, found[-1].headers), DeadLetter)
 
 
 @pytest.fixture

@@ -274,8 +274,7 @@ async def test_a_request_that_cannot_be_read_is_rejected_and_kept_as_a_dead_lett
     answer = await world.answer(run)
     assert answer.state == "rejected"
     assert part in answer.reason
-    dead = await world.connection.jetstream.last(subjects.stream("DEAD"), subjects.dead(subject))
-    assert dead is not None
+    (dead,) = await world.connection.jetstream.read(subjects.stream("DEAD"), subjects.any_dead(subject))
     letter = open_envelope(decode(dead.data), DeadLetter)
     assert letter.data == data
     assert letter.origin == subject

@@ -125,7 +125,7 @@ def test_these_are_no_subjects_of_a_run(subject: str) -> None:
 
 @given(st.text(min_size=1, max_size=5_000))
 def test_any_source_has_a_dead_letter_subject_that_can_be_published_on(source: str) -> None:
-    dead = Subjects().dead(source)
+    dead = Subjects().dead(source, "f00")
     assert dead.startswith("stretto.dead.")
     assert len(dead) < 1_000
     assert all(token and set(token).isdisjoint("*> \t\r\n") and token.isascii() for token in dead.split("."))
@@ -133,8 +133,10 @@ def test_any_source_has_a_dead_letter_subject_that_can_be_published_on(source: s
 
 def test_the_dead_letter_of_a_proper_subject_keeps_its_tokens() -> None:
     subjects = Subjects()
-    assert subjects.dead("stretto.task.writer.a.b.draft.1") == "stretto.dead.task.writer.a.b.draft.1"
-    assert subjects.dead("$JS.EVENT.x") == "stretto.dead._JS.EVENT.x"
+    assert subjects.dead("stretto.task.writer.a.b.draft.1", "f00") == "stretto.dead.task.writer.a.b.draft.1.f00"
+    assert subjects.dead("$JS.EVENT.x", "f00") == "stretto.dead._JS.EVENT.x.f00"
+    assert subjects.any_dead() == "stretto.dead.>"
+    assert subjects.any_dead("task.writer") == "stretto.dead.task.writer.>"
 
 
 @given(run=tokens, shards=st.integers(1, 64))
