@@ -59,10 +59,15 @@ class RoleUnserved(Value):
 
 
 class RunRejected(Value):
-    """The request cannot be run at all."""
+    """The request is not run.
+
+    Attributes:
+        retry_in_s: the system was too busy for it; it may be sent again after that many seconds. None: it cannot be run at all.
+    """
 
     kind: Literal["run_rejected"] = "run_rejected"
     reason: str
+    retry_in_s: Annotated[float, Field(gt=0)] | None = None
 
 
 Event = Annotated[PlanMade | PlanningAsked | RoleUnserved | RunRejected, Field(discriminator="kind")]
