@@ -6,6 +6,7 @@ BusError
 │   ├── TimedOut          no answer within the limit; the write may have happened
 │   └── Busy              a queue is full; `retry_in_s` says when to come back
 ├── Conflict              someone else wrote first: fold again and decide again
+├── JournalMismatch       an attempt asks for something else than is recorded: begin a new attempt
 ├── Refused               never try the same again
 │   ├── DecodeError       bytes that are no message of ours
 │   │   └── Unverified    a message that says another origin than its subject
@@ -61,6 +62,21 @@ class Conflict(BusError):
     def __init__(self, subject: str) -> None:
         super().__init__(f"another writer was first on {subject}")
         self.subject = subject
+
+
+class JournalMismatch(BusError):
+    """An attempt that is done again asks for something else than is recorded of it: its code, or what that depends on, has changed.
+
+    Attributes:
+        position: of the recorded effect among the attempt's effects.
+        recorded, asked: what is recorded there, and what is asked for now: kind, name and digest of the input.
+    """
+
+    def __init__(self, position: int, recorded: str, asked: str) -> None:
+        super().__init__(f"step {position} is recorded as {recorded}, but the agent now asks for {asked}")
+        self.position = position
+        self.recorded = recorded
+        self.asked = asked
 
 
 class Refused(BusError):

@@ -1,0 +1,54 @@
+"""What the steps of a model and of tools hold, and what steps took."""
+
+from collections.abc import Iterable
+from typing import Annotated
+
+from pydantic import Field, JsonValue, ValidationError
+
+from stretto.bus.message import Value
+from stretto.bus.step import Step
+from stretto.shared.contracts.usage import Usage
+
+__all__ = ["ModelOutcome", "models_of", "usage_of"]
+
+
+class ModelOutcome(Value):
+    """The output of a step of kind `model`: a model's reply.
+
+    Attributes:
+        output: the reply, as data of the type that was asked for.
+        model: who gave it.
+    """
+
+    output: dict[str, JsonValue]
+    model: str
+    usage: Usage = Usage()
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    request_id: str | None = None
+
+
+def usage_of(steps: Iterable[Step]) -> Usage:
+    """What these steps took in all."""
+    total = Usage()
+    for step in steps:
+        if step.kind == "tool" and step.end in {"done", "failed"}:
+            total += Usage(tool_calls=1)
+        outcome = _outcome(step)
+        if outcome is not None:
+            total += outcome.usage
+    return total
+
+
+def models_of(steps: Iterable[Step]) -> tuple[str, ...]:
+    """The models that these steps asked, each once, in that order."""
+    outcomes = [outcome for step in steps if (outcome := _outcome(step)) is not None]
+    return tuple(dict.fromkeys(outcome.model for outcome in outcomes))
+
+
+def _outcome(step: Step) -> ModelOutcome | None:
+    if step.kind != "model" or step.end != "done":
+        return None
+    try:
+        return ModelOutcome.model_validate(step.output)
+    except ValidationError:
+        return None
