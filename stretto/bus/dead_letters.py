@@ -21,8 +21,8 @@ __all__ = ["DeadKind", "DeadLetter", "DeadLetters", "letter_id", "open_letter"]
 DeadKind = Literal["undecodable", "unverified", "unprocessable", "exhausted"]
 _SMALLER: tuple[tuple[str, dict[str, Any]], ...] = (
     ("", {}),
-    ("; its headers are too many to be kept", {"headers": {}}),
-    ("; it is too large to be kept", {"headers": {}, "data": b""}),
+    ("; its headers are too many to be kept", {"headers": {}, "complete": False}),
+    ("; it is too large to be kept", {"headers": {}, "data": b"", "complete": False}),
 )
 _BY_DELIVERY = "Nats-Pin-Id"
 """What the server adds to a message when it delivers it."""
@@ -38,7 +38,7 @@ class DeadLetter(Message):
         deliveries: how often it came, as far as is known.
         error: the class of the error that it met.
         reason: why, for people; holds nothing of the content.
-        data, headers: the message itself, byte for byte.
+        data, headers: the message itself, byte for byte; `complete` unless it was too large for a letter.
     """
 
     TYPE: ClassVar[str] = "dead_letter"
@@ -54,6 +54,7 @@ class DeadLetter(Message):
     reason: str
     data: bytes
     headers: dict[str, str]
+    complete: bool = True
 
 
 def letter_id(stream: str, seq: int, at: datetime) -> str:
