@@ -66,6 +66,10 @@ class Client:
         return self._tenant
 
     @property
+    def principal(self) -> str:
+        return self._principal
+
+    @property
     def logs(self) -> TenantLogs:
         """The logs of the tenant's runs."""
         return self._logs

@@ -1,4 +1,4 @@
-"""Requester: the Python client. It asks, waits, watches and cancels, in typed messages."""
+"""Requester: the Python client. It asks, waits, watches, cancels, and decides what a run asks a person, in typed messages."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
@@ -9,21 +9,24 @@ from typing import Final
 from stretto.bus.client import Client, RunMessage
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope, open_envelope
-from stretto.bus.errors import DecodeError
+from stretto.bus.errors import Busy, DecodeError
 from stretto.bus.message import Message
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import Decision
 from stretto.shared.contracts.progress import Progress
+from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.task import TaskResult
 from stretto.shared.contracts.timer import TimerFired
+from stretto.shared.inbox import Inbox
+from stretto.shared.questions import AskedQuestion
 from stretto.shared.settings import Settings
 
 __all__ = ["Event", "Requester", "connect"]
 
 _MESSAGES: Final[Mapping[str, type[Message]]] = {
-    one.TYPE: one for one in (Request, Decision, TaskResult, Command, TimerFired, Answer, Progress)
+    one.TYPE: one for one in (Request, Decision, TaskResult, Question, Command, TimerFired, Answer, Progress)
 }
 
 
@@ -32,7 +35,7 @@ class Event:
     """Something that happened in a run.
 
     Attributes:
-        message: a `Request`, `Decision`, `TaskResult`, `Command`, `TimerFired` or `Answer` that was stored, or live `Progress`.
+        message: a `Request`, `Decision`, `TaskResult`, `Question`, `Command`, `TimerFired` or `Answer` that was stored, or live `Progress`.
         sender: who wrote it.
         at: the server's time of storing it; for progress the sender's.
     """
@@ -47,9 +50,14 @@ class Requester:
 
     def __init__(self, *, client: Client) -> None:
         self._client = client
+        self._inbox = Inbox(client=client)
 
     async def ask(self, request: Request | str, *, run: str | None = None, timeout_s: float | None = None) -> Answer:
-        """Submit a request and wait for its answer: `submit` and `result` in one."""
+        """Submit a request and wait for its answer: `submit` and `result` in one.
+
+        Raises:
+            Busy: the system has too much to do. Ask again after `retry_in_s`, under another run id: this one has its answer.
+        """
         return await self.result(await self.submit(request, run=run), timeout_s=timeout_s)
 
     async def submit(self, request: Request | str, *, run: str | None = None) -> str:
@@ -64,12 +72,16 @@ class Requester:
         return await self._client.submit(whole, run=run)
 
     async def result(self, run: str, *, timeout_s: float | None = None) -> Answer:
-        """Wait for the answer, whatever its state.
+        """Wait for the answer, whatever its state. A run that waits for a person is waited for: `events` and `questions` show what it asks.
 
         Raises:
             TimedOut: there is none within `timeout_s`; the run goes on.
+            Busy: the system had too much to do for this run. The request may be sent again after `retry_in_s`, as another run.
         """
-        return open_envelope(await self._client.result(run, timeout_s=timeout_s), Answer)
+        answer = open_envelope(await self._client.result(run, timeout_s=timeout_s), Answer)
+        if answer.retry_in_s is not None:
+            raise Busy(f"run {run} was not taken: {answer.reason}", retry_in_s=answer.retry_in_s)
+        return answer
 
     async def events(self, run: str) -> AsyncGenerator[Event]:
         """What happens in the run, from its beginning to its answer (included)."""
@@ -82,6 +94,44 @@ class Requester:
     async def cancel(self, run: str, *, reason: str = "") -> None:
         """Ask for the run's end. Its answer then says `cancelled`, unless it was complete before."""
         await self._client.command(run, Command(verb="cancel", reason=reason))
+
+    # What runs ask a person
+
+    async def questions(self, *, limit: int = 100) -> list[AskedQuestion]:
+        """The tenant's open questions, oldest first."""
+        return await self._inbox.open(limit=limit)
+
+    async def questions_of(self, run: str) -> list[AskedQuestion]:
+        """All questions of a run, open or not, in the order in which they were asked."""
+        return await self._inbox.of_run(run)
+
+    async def question(self, question: str, *, run: str | None = None) -> AskedQuestion:
+        """The question of this id, or the only one whose id begins so, open or not. Knowing the run makes it cheap.
+
+        Raises:
+            QuestionUnknown, QuestionAmbiguous: see `stretto.shared.errors`.
+        """
+        return await self._inbox.find(question, run=run)
+
+    async def answer(self, question: str, text: str, *, run: str | None = None) -> AskedQuestion:
+        """Answer a question in words; return it as it stands then.
+
+        Each question is decided once. The same decision by the same principal, given again, is one decision: so give it again after
+        TimedOut.
+
+        Raises:
+            DecisionRefused: the decision does not count; its classes in `stretto.shared.errors` say why.
+            ValueError: the text is empty or too long.
+        """
+        return await self._inbox.decide(question, "answer", text, run=run)
+
+    async def approve(self, question: str, note: str = "", *, run: str | None = None) -> AskedQuestion:
+        """Approve. As `answer`."""
+        return await self._inbox.decide(question, "approve", note, run=run)
+
+    async def reject(self, question: str, note: str = "", *, run: str | None = None) -> AskedQuestion:
+        """Reject; the note says what to change. As `answer`."""
+        return await self._inbox.decide(question, "reject", note, run=run)
 
 
 @contextlib.asynccontextmanager

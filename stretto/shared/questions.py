@@ -1,0 +1,146 @@
+"""AskedQuestion: a question as the log of its run shows it: who asked, until when it waits, and how it was settled."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from stretto.bus.envelope import Body, open_envelope
+from stretto.bus.errors import DecodeError
+from stretto.bus.subjects import RunSubject, TaskKey
+from stretto.bus.tenant_logs import RunMessage
+from stretto.shared.contracts.answer import Answer, RunEnd
+from stretto.shared.contracts.command import Command
+from stretto.shared.contracts.question import Question, Settled, question_id
+from stretto.shared.contracts.timer import TimerFired
+
+__all__ = ["OUTCOMES", "AskedQuestion", "asked_questions", "id_at", "settlement", "settles"]
+
+Outcome = Literal["answered", "approved", "rejected", "expired"]
+OUTCOMES: Final[dict[str, Outcome]] = {"answer": "answered", "approve": "approved", "reject": "rejected"}
+"""By verb of a command, what it makes of a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedQuestion:
+    """A question of a run, and how it stands.
+
+    Attributes:
+        agent: the instance that asked.
+        seq: where the question stands in the run's stream.
+        asked_at: when it was stored there, by the server's clock.
+        settled: how it was settled, or that it expired; None while nobody has decided.
+        ended: how the run ended, or is about to; None while it goes on.
+    """
+
+    run: str
+    question: Question
+    agent: str
+    seq: int
+    asked_at: datetime
+    settled: Settled | None = None
+    ended: RunEnd | None = None
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.asked_at + timedelta(seconds=self.question.expires_in_s)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a decision would count now."""
+        return self.settled is None and self.ended is None
+
+
+def settles(command: Command, question: Question) -> bool:
+    """Whether the command is one that settles the question: an approval is settled by approve or reject alone."""
+    if command.question != question.id or command.verb == "cancel":
+        return False
+    return question.kind == "question" or command.verb != "answer"
+
+
+def id_at(place: RunSubject) -> str:
+    """The id of a question that is stored at this place."""
+    role, task, attempt, position = place.tail
+    return question_id(TaskKey(place.key, role, task, int(attempt)), int(position))
+
+
+def asked_questions(log: Sequence[RunMessage]) -> list[AskedQuestion]:
+    """The questions of one run as they stand, in the order in which they were asked.
+
+    `log` holds its messages in their order, or those that have to do with its questions. What supervisors take for no fact counts for
+    nothing here either.
+    """
+    ended, until = _end(log)
+    counting = [one for one in log if until is None or one.seq <= until]
+    found: dict[str, AskedQuestion] = {}
+    for one in counting:
+        question = _question(one)
+        if question is not None and question.id not in found:
+            settled = next((by for other in counting if (by := settlement(question, other)) is not None), None)
+            run, agent = one.subject.key.run, one.envelope.sender
+            found[question.id] = AskedQuestion(run, question, agent, one.seq, one.at, settled, ended)
+    return list(found.values())
+
+
+def settlement(question: Question, one: RunMessage) -> Settled | None:
+    """How this message of the run settles the question; None if it does not."""
+    match one.subject.kind, one.subject.tail:
+        case "command", (principal, question.id):
+            command = _opened(one, Command)
+            if command is not None and one.envelope.sender == principal and settles(command, question):
+                return _settled(question, OUTCOMES[command.verb], one.at, command.text, principal)
+        case "timer", (question.id,):
+            timer = _opened(one, TimerFired)
+            if timer is not None and timer.name == question.id:
+                return _settled(question, "expired", one.at)
+        case _:
+            pass
+    return None
+
+
+def _settled(question: Question, outcome: Outcome, at: datetime, text: str = "", principal: str = "") -> Settled:
+    return Settled(
+        question=question.id,
+        position=question.position,
+        digest=question.digest,
+        outcome=outcome,
+        text=text,
+        principal=principal,
+        at=at,
+    )
+
+
+def _end(log: Sequence[RunMessage]) -> tuple[RunEnd | None, int | None]:
+    """How the run ended, and where in the log that began; a run that was cancelled ends, whether or not that was answered yet."""
+    ended: RunEnd | None = None
+    began: int | None = None
+    for one in log:
+        if one.subject.kind == "command" and ended is None:
+            command = _opened(one, Command)
+            if command is not None and command.verb == "cancel" and one.envelope.sender == one.subject.tail[0]:
+                ended, began = "cancelled", one.seq
+        elif one.subject.kind == "answer":
+            answer = _opened(one, Answer)
+            if answer is not None:
+                return answer.state, began or one.seq
+    return ended, began
+
+
+def _question(one: RunMessage) -> Question | None:
+    if one.subject.kind != "question":
+        return None
+    question = _opened(one, Question)
+    if question is None:
+        return None
+    place = (question.role, question.task, str(question.attempt), str(question.position))
+    return question if place == one.subject.tail and question.id == id_at(one.subject) else None
+
+
+def _opened(one: RunMessage, body_type: type[Body]) -> Body | None:
+    key, envelope = one.subject.key, one.envelope
+    if (envelope.tenant, envelope.run) != (key.tenant, key.run):
+        return None
+    try:
+        return open_envelope(envelope, body_type)
+    except DecodeError:  # junk counts for nothing
+        return None
