@@ -1,0 +1,10 @@
+"""Options: what several groups of commands take."""
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["Json", "Quiet"]
+
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress at stderr.")]
