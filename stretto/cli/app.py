@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from stretto.cli.dead_app import dead_app
+from stretto.cli.options import Json, Quiet
+
 __all__ = ["app", "main"]
 
 _EPILOG = "Exit codes: 0 answered, 1 failed or cancelled, 2 usage, 3 system not reachable, 4 needs a person."
@@ -31,10 +34,9 @@ app.add_typer(supervisor_app, name="supervisor")
 app.add_typer(memory_app, name="memory")
 runs_app = typer.Typer(no_args_is_help=True, help="What was asked, and what became of it.")
 app.add_typer(runs_app, name="runs")
+app.add_typer(dead_app, name="dead")
 app.add_typer(team_app, name="team", hidden=True)
 
-Json = Annotated[bool, typer.Option("--json", help="Write one JSON object to stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress at stderr.")]
 Owned = Annotated[bool, typer.Option("--owned", hidden=True, help="Stop when standard input ends.")]
 Tenant = Annotated[str | None, typer.Option(help="For whom; without it the setting `tenant`.")]
 Slots = Annotated[int | None, typer.Option(min=1, max=1_000, help="How many tasks at once.")]
