@@ -12,9 +12,10 @@ from typing import Final, Literal
 
 from stretto.bus.address import shown
 from stretto.bus.connection import Connection
-from stretto.bus.errors import BusError
+from stretto.bus.errors import BusError, StreamMissing
 from stretto.bus.server.binary import MINIMUM_VERSION, find_server
 from stretto.bus.streams import deployment_streams, missing_streams
+from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
 from stretto.cli.errors import ExitCode
 from stretto.cli.models import check_model
@@ -158,7 +159,7 @@ async def _system(settings: Settings) -> AsyncGenerator[Finding]:
             return
         async with await Connection.open(settings.connection(url, name="doctor")) as connection:
             yield Finding("server", "ok", f"nats-server {connection.server_version} at {shown(url)}")
-            for check in (_streams, _roles, _memory):
+            for check in (_streams, _dead_letters, _roles, _memory):
                 yield await check(settings, connection)
     except BusError as error:
         yield Finding("server", "fail", str(error), "start it, or correct STRETTO_NATS_URL and the credentials")
@@ -169,6 +170,18 @@ async def _streams(settings: Settings, connection: Connection) -> Finding:
     if missing:
         return Finding("streams", "fail", f"{', '.join(missing)} missing", "start a supervisor: it makes them")
     return Finding("streams", "ok", f"all there, for the prefix {settings.prefix}")
+
+
+async def _dead_letters(settings: Settings, connection: Connection) -> Finding:
+    try:
+        count = await letter_office(settings, connection).unsettled()
+    except StreamMissing:
+        count = 0
+    if count:
+        return Finding(
+            "dead letters", "warn", f"{count} unsettled", "see `stretto dead list`; replay or discard each of them"
+        )
+    return Finding("dead letters", "ok", "none unsettled")
 
 
 async def _roles(settings: Settings, connection: Connection) -> Finding:

@@ -4,8 +4,9 @@ from typing import Any, Final
 
 from stretto.bus.agent_card import AgentCard
 from stretto.bus.connection import Connection
-from stretto.bus.errors import BusError
+from stretto.bus.errors import BusError, StreamMissing
 from stretto.bus.streams import Deployment, agents_consumer, deployment_streams
+from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
@@ -31,6 +32,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
             "open_runs": sum(card.busy for card in cards if card.role == SUPERVISOR_ROLE),
             "roles": {role: _role(role, cards, queues) for role in sorted({*queues, *(card.role for card in cards)})},
             "streams": [await _stream(connection, spec.name) for spec in deployment_streams(settings.deployment)],
+            "dead_letters": await _dead_letters(settings, connection),
             "memory": await _memory(settings, connection, cards),
         }
     if as_json:
@@ -96,6 +98,14 @@ async def _stream(connection: Connection, name: str) -> dict[str, Any]:
     return {"name": name, "messages": int(found["state"]["messages"]), "bytes": int(found["state"]["bytes"])}
 
 
+async def _dead_letters(settings: Settings, connection: Connection) -> int | None:
+    """How many are not settled; None while there are no streams."""
+    try:
+        return await letter_office(settings, connection).unsettled()
+    except StreamMissing:
+        return None
+
+
 async def _memory(settings: Settings, connection: Connection, cards: list[AgentCard]) -> dict[str, Any]:
     if not any(card.role == MEMORY_ROLE for card in cards):
         return {"problem": "nobody serves it"}
@@ -118,6 +128,10 @@ def _show(data: dict[str, Any]) -> None:
         (
             ("server", f"{data['server']['url']}, nats-server {data['server']['version']}, prefix {data['prefix']}"),
             ("open runs", data["open_runs"]),
+            (
+                "dead letters",
+                f"{data['dead_letters']} unsettled: stretto dead list" if data["dead_letters"] else "none",
+            ),
             (
                 "memory",
                 memory.get("problem")
