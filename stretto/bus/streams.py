@@ -43,7 +43,7 @@ class Deployment:
         pinned: each shard goes to one supervisor at a time. Off, any of them gets any message: as right, but slower.
         pin_s: a supervisor that stops pulling loses its shards after this.
         max_deliver: deliveries of one task before it is given up.
-        queue_limit: tasks waiting per role before publishers are told to come back.
+        queue_limit: tasks waiting per role, and run_limit: open runs per shard, before requesters are told to come back.
     """
 
     subjects: Subjects = field(default_factory=Subjects)
@@ -56,6 +56,7 @@ class Deployment:
     pin_s: float = 3.0
     max_deliver: int = 5
     queue_limit: int = 100_000
+    run_limit: int = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +108,8 @@ def _runs(deployment: Deployment, shard: int) -> StreamSpec:
                     "ack_policy": "explicit",
                     "ack_wait": int(deployment.run_lease_s * _NANOS),
                     "max_deliver": -1,
-                    # Open runs hold their request unacknowledged: a consumer that is full of them would keep back the
-                    # results that end them. So the limit of open runs is the supervisor's, by nak.
+                    # Open runs hold a message unacknowledged: a consumer that is full of them would keep back the
+                    # results that end them. So it is the supervisor that limits them: it rejects requests.
                     "max_ack_pending": -1,
                     **(_pin(deployment) if deployment.pinned else {}),
                 },

@@ -3,12 +3,14 @@
 from stretto.bus.connection import Connection
 from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.envelope import Envelope
-from stretto.bus.errors import Conflict
+from stretto.bus.errors import BusError, Conflict
 from stretto.bus.streams import Deployment, agents_consumer, provision, task_stream
 from stretto.bus.subjects import TaskKey
 from stretto.bus.wire import Wire
 
 __all__ = ["TaskQueue"]
+
+_STREAM_NOT_FOUND = 10059
 
 
 class TaskQueue:
@@ -41,6 +43,17 @@ class TaskQueue:
             )
         except Conflict:
             return  # it is there: that is what was wanted
+
+    async def remove(self, stream: str, pattern: str) -> None:
+        """Take everything on subjects that match `pattern` out of a queue's stream, in work or not. No such stream: nothing to do.
+
+        Raises:
+            BusError: the server refuses.
+        """
+        reply = await self._connection.jetstream.api(f"STREAM.PURGE.{stream}", {"filter": pattern})
+        error = reply.get("error")
+        if error is not None and error.get("err_code") != _STREAM_NOT_FOUND:
+            raise BusError(f"{stream} cannot be emptied: {error.get('description')} ({error.get('err_code')})")
 
     def consumer(self, role: str, *, slots: int) -> Consumer:
         """The loop that pulls this role's tasks, renewing the lease of those in work."""

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from stretto.bus.codec import encode
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope
-from stretto.bus.errors import BusError
+from stretto.bus.errors import BusError, Busy
+from stretto.bus.failpoints import reach
 from stretto.bus.message import Message
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import RunKey, TaskKey
@@ -22,6 +24,8 @@ from stretto.supervisor.open_runs import OpenRun
 from stretto.supervisor.state import RunState
 
 __all__ = ["Dispatcher"]
+
+_AT_ONCE: Final = 64
 
 
 class Dispatcher:
@@ -38,19 +42,24 @@ class Dispatcher:
         """See that the role has its queue."""
         await self._queue.provision(role)
 
-    async def publish(self, run: OpenRun, state: RunState, orders: Orders) -> None:
-        """Queue the due tasks that this process has not queued yet, side by side.
-
-        Raises:
-            Busy: a queue is full.
-        """
-        fresh = [task for task in orders.due if (task.task, task.attempt) not in run.published]
+    async def publish(self, run: OpenRun, state: RunState, orders: Orders) -> frozenset[str]:
+        """Queue the due tasks that this process has not queued yet, side by side; return the roles whose queues have no room for theirs."""
+        fresh = [task for task in orders.due if _published(task) not in run.published]
+        if not fresh:
+            return frozenset()
+        reach("supervisor.before_publish")
         if len(fresh) == 1:  # the common case, without the price of a group
-            await self._put(run, state, fresh[0])
-        elif fresh:
-            await asyncio.gather(*(self._put(run, state, task) for task in fresh))
+            full = frozenset[str]() if await self._put(run, state, fresh[0]) else frozenset({fresh[0].role})
+        else:
+            roles: dict[str, list[DueTask]] = {}
+            for task in fresh:
+                roles.setdefault(task.role, []).append(task)
+            fits = await asyncio.gather(*(self._put_all(run, state, tasks) for tasks in roles.values()))
+            full = frozenset(role for role, all_fit in zip(roles, fits, strict=True) if not all_fit)
+        reach("supervisor.published")
+        return full
 
-    async def await_roles(self, run: OpenRun, waiting: Collection[WaitingRole]) -> None:
+    async def await_roles(self, run: OpenRun, state: RunState, waiting: Collection[WaitingRole]) -> None:
         """Say that nobody serves these roles, and have the run looked at again when its patience ends."""
         for role in waiting:
             left_s = round((role.until - role.since).total_seconds())
@@ -58,15 +67,25 @@ class Dispatcher:
                 run.key, role.role, f"nobody serves {role.role}; the run fails after {left_s} s of waiting"
             )
             # Named for its time too: a role that comes and goes again has another one.
-            await self.arm(run, TimerOrder(f"role-{role.role[:40]}-{int(role.until.timestamp())}", role.until))
+            await self.arm(run, state, TimerOrder(f"role-{role.role[:40]}-{int(role.until.timestamp())}", role.until))
 
-    async def arm(self, run: OpenRun, timer: TimerOrder) -> None:
+    async def arm(self, run: OpenRun, state: RunState, timer: TimerOrder) -> None:
         """Set a timer of the run, once."""
         if timer.name not in run.armed:
-            await self._timers.arm(run.key, timer.name, timer.at, self._wrap(run.key, TimerFired(name=timer.name)))
+            reach("supervisor.before_timer")
+            fired = TimerFired(name=timer.name, origin_seq=state.origin_seq)
+            await self._timers.arm(run.key, timer.name, timer.at, self._wrap(run.key, fired))
             run.armed.add(timer.name)
 
-    async def _put(self, run: OpenRun, state: RunState, due: DueTask) -> None:
+    async def _put_all(self, run: OpenRun, state: RunState, tasks: Sequence[DueTask]) -> bool:
+        """Queue tasks of one role, until there is no room; return whether there was for all."""
+        for first in range(0, len(tasks), _AT_ONCE):
+            some = tasks[first : first + _AT_ONCE]
+            if not all(await asyncio.gather(*(self._put(run, state, task) for task in some))):
+                return False
+        return True
+
+    async def _put(self, run: OpenRun, state: RunState, due: DueTask) -> bool:
         request = state.request.request if state.request else None
         task = RunTask(
             shard=run.key.shard,
@@ -78,9 +97,15 @@ class Dispatcher:
             origin_seq=state.origin_seq,
             deadline=due.deadline,
             time_limit_s=due.time_limit_s,
+            settled=due.settled,
         )
-        await self._queue.put(TaskKey(run.key, due.role, due.task, due.attempt), self._wrap(run.key, task))
-        run.published.add((due.task, due.attempt))
+        key = TaskKey(run.key, due.role, due.task, due.attempt)
+        try:
+            await self._queue.put(key, self._wrap(run.key, task), resumption=len(due.settled))
+        except Busy:
+            return False
+        run.published.add(_published(due))
+        return True
 
     async def _tell(self, key: RunKey, role: str, text: str) -> None:
         progress = Progress(kind="waiting", role=role, agent=self._instance, text=text)
@@ -89,3 +114,7 @@ class Dispatcher:
 
     def _wrap(self, key: RunKey, message: Message) -> Envelope:
         return Envelope.of(message, tenant=key.tenant, run=key.run, sender=self._instance)
+
+
+def _published(due: DueTask) -> tuple[str, int, int]:
+    return due.task, due.attempt, len(due.settled)

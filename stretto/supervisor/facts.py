@@ -83,9 +83,10 @@ class CommandGiven(_Entry):
 
 @dataclass(frozen=True, slots=True)
 class TimerFired(_Entry):
-    """A time came that the supervisor had set."""
+    """A time came that the supervisor had set. `origin_seq` is the request's sequence, where the timer says it."""
 
     name: str
+    origin_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

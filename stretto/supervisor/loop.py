@@ -1,7 +1,6 @@
 """Supervisor: serves the shards that fall to it, provisions the bus, and shares the work with the other supervisors."""
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections.abc import Sequence
@@ -16,11 +15,12 @@ from stretto.bus.registry import Announcer, Registry
 from stretto.bus.streams import Deployment, deployment_streams, provision
 from stretto.bus.wire import Wire
 from stretto.shared.memory.service import MEMORY_ROLE
+from stretto.supervisor.abandoned import AbandonedTasks
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.decide import Limits
 from stretto.supervisor.dispatcher import Dispatcher
 from stretto.supervisor.roles import BUILT_IN_ROLES, PLANNER
-from stretto.supervisor.shard import Shard
+from stretto.supervisor.shard import KEPT_STATES, Shard
 
 __all__ = ["SUPERVISOR_ROLE", "Supervisor"]
 
@@ -46,6 +46,7 @@ class Supervisor:
         chooser: Chooser,
         limits: Limits,
         instance: str,
+        kept_states: int = KEPT_STATES,
     ) -> None:
         self._connection = connection
         self._deployment = deployment
@@ -65,9 +66,11 @@ class Supervisor:
                 dispatcher=self._dispatcher,
                 limits=limits,
                 instance=instance,
+                kept_states=kept_states,
             )
             for number in range(deployment.shards)
         ]
+        self._abandoned = AbandonedTasks(connection=connection, deployment=deployment, wire=wire, instance=instance)
         self._reconnected = asyncio.Event()
         self._server_id = connection.server_id
 
@@ -85,6 +88,7 @@ class Supervisor:
                 beside = [group.create_task(work) for work in (announcer.run(), self._look_around(), self._resume())]
                 try:
                     async with asyncio.TaskGroup() as serving:
+                        serving.create_task(self._abandoned.run())
                         for shard in self._shards:
                             serving.create_task(shard.run())
                 finally:
@@ -100,6 +104,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Take in no more."""
+        self._abandoned.stop()
         for shard in self._shards:
             shard.stop()
 
@@ -149,5 +154,4 @@ class Supervisor:
             if self._connection.server_id != self._server_id:
                 self._server_id = self._connection.server_id
                 for shard in self._shards:
-                    with contextlib.suppress(BusError):  # away again: the next reconnect comes here too
-                        await shard.republish()
+                    shard.republish()

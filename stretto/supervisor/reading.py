@@ -4,7 +4,7 @@ from datetime import datetime
 
 from stretto.bus.delivery import Delivery
 from stretto.bus.envelope import Envelope, open_envelope
-from stretto.bus.errors import DecodeError
+from stretto.bus.errors import DecodeError, Unverified
 from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunSubject, Subjects, TaskKey
@@ -66,7 +66,7 @@ class FactReader:
         defaults = stand_ins(stored, place.key, principal)
         envelope = await self._wire.unpack(stored.data, stored.headers, defaults=defaults)
         if (envelope.tenant, envelope.run) != (place.key.tenant, place.key.run):
-            raise DecodeError("the envelope says another tenant or run than its subject")
+            raise Unverified("the envelope says another tenant or run than its subject")
         return _fact(place, envelope, stored.seq, stored.at)
 
 
@@ -80,25 +80,26 @@ def _fact(place: RunSubject, envelope: Envelope, seq: int, at: datetime) -> Fact
         case "result", (role, task, attempt):
             result = open_envelope(envelope, TaskResult)
             if (result.role, result.task, str(result.attempt)) != (role, task, attempt):
-                raise DecodeError("the result says another role, task or attempt than its subject")
+                raise Unverified("the result says another role, task or attempt than its subject")
             return ResultRecorded(seq, at, result)
         case "question", (role, task, attempt, position):
             question = open_envelope(envelope, Question)
             if (question.role, question.task, str(question.attempt), str(question.position)) != place.tail:
-                raise DecodeError("the question says another role, task, attempt or position than its subject")
+                raise Unverified("the question says another role, task, attempt or position than its subject")
             if question.id != question_id(TaskKey(place.key, role, task, int(attempt)), int(position)):
-                raise DecodeError("the question has another id than its place gives it")
+                raise Unverified("the question has another id than its place gives it")
             return Asked(seq, at, question)
         case "command", (principal, command_id):
             _same_sender(envelope, principal)
             command = open_envelope(envelope, Command)
             if command.question not in (None, command_id):
-                raise DecodeError("the command's id is not that of the question that it settles")
+                raise Unverified("the command's id is not that of the question that it settles")
             return CommandGiven(seq, at, command, principal, command_id)
         case "timer", (name,):
-            if open_envelope(envelope, TimerMessage).name != name:
-                raise DecodeError("the timer says another name than its subject")
-            return TimerFired(seq, at, name)
+            timer = open_envelope(envelope, TimerMessage)
+            if timer.name != name:
+                raise Unverified("the timer says another name than its subject")
+            return TimerFired(seq, at, name, timer.origin_seq)
         case "answer", ():
             return Answered(seq, at, open_envelope(envelope, Answer))
         case kind, _:
@@ -107,4 +108,4 @@ def _fact(place: RunSubject, envelope: Envelope, seq: int, at: datetime) -> Fact
 
 def _same_sender(envelope: Envelope, principal: str) -> None:
     if envelope.sender != principal:
-        raise DecodeError("the envelope says another sender than its subject")
+        raise Unverified("the envelope says another sender than its subject")

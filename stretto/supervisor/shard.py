@@ -1,42 +1,40 @@
-"""Shard: the loop around `evolve` and `decide` for the runs of one shard. Commit, publish, acknowledge: in that order."""
+"""Shard: takes in what happens to the runs of one shard. Commit, publish, acknowledge: in that order."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Final
 
 from stretto.bus.connection import Connection
 from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.dead_letters import DeadLetters
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
-from stretto.bus.envelope import Envelope
-from stretto.bus.errors import BusError, Busy, Conflict, DecodeError, RetryLater, StreamMissing
-from stretto.bus.message import Message
+from stretto.bus.errors import BusError, DecodeError, RetryLater, StreamMissing
+from stretto.bus.failpoints import reach
 from stretto.bus.registry import Registry
-from stretto.bus.run_log import RunLog
 from stretto.bus.streams import SUPERVISORS, Deployment
-from stretto.bus.subjects import RunSubject
+from stretto.bus.subjects import RunKey, RunSubject
 from stretto.bus.wire import Wire
-from stretto.shared.contracts.answer import Answer
-from stretto.shared.contracts.decision import Decision, Event
+from stretto.supervisor.backlog import Backlog
 from stretto.supervisor.choose import Chooser
-from stretto.supervisor.decide import Limits, decide
+from stretto.supervisor.conductor import Conductor
+from stretto.supervisor.decide import Limits, Orders
 from stretto.supervisor.dispatcher import Dispatcher
-from stretto.supervisor.facts import Answered, Decided
+from stretto.supervisor.facts import Fact, RequestAccepted, TimerFired
+from stretto.supervisor.leases import Leases
 from stretto.supervisor.open_runs import OpenRun, OpenRuns
 from stretto.supervisor.reading import FactReader
 from stretto.supervisor.server_clock import ServerClock
 from stretto.supervisor.state import RunState, evolve
 
-__all__ = ["Shard"]
+__all__ = ["KEPT_STATES", "Shard"]
 
 _log = logging.getLogger(__name__)
-_SLOTS = 256
-_MAX_OPEN_RUNS = 5_000
-_COME_BACK_S = 1.0
-_FOLD_AGAIN_S = 0.05
-_FOLDS = 40
+_SLOTS: Final = 256
+_COME_BACK_S: Final = 1.0
+_LOOKS_AT_ONCE: Final = 16
+KEPT_STATES: Final = 500
+"""States that a shard keeps in memory. Runs beyond them are folded when something happens to them: one read."""
 
 
 class Shard:
@@ -58,21 +56,34 @@ class Shard:
         dispatcher: Dispatcher,
         limits: Limits,
         instance: str,
+        kept_states: int = KEPT_STATES,
     ) -> None:
         self._deployment = deployment
-        # Runs that are over before their first renewal never pay for a timer.
-        self._renew_every = timedelta(seconds=deployment.run_lease_s / 3)
+        self._renew_s = deployment.run_lease_s / 3
         self._subjects = deployment.subjects
         self._registry = registry
-        self._chooser = chooser
-        self._dispatcher = dispatcher
-        self._limits = limits
-        self._instance = instance
-        self._runs = OpenRuns()
+        self._roles: frozenset[str] = frozenset()
+        self._leases = Leases()
+        self._runs = OpenRuns(keep=kept_states)
+        self._backlog = Backlog()
         self._clock = ServerClock()
-        self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
+        self._look = asyncio.Event()
         self._reader = FactReader(subjects=self._subjects, wire=wire)
         self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
+        self._conductor = Conductor(
+            connection=connection,
+            deployment=deployment,
+            wire=wire,
+            registry=registry,
+            chooser=chooser,
+            dispatcher=dispatcher,
+            limits=limits,
+            instance=instance,
+            clock=self._clock,
+            backlog=self._backlog,
+            # Runs that are over before their first renewal never pay for a timer.
+            soon=timedelta(seconds=2 * self._renew_s),
+        )
         self._consumer = Consumer(
             connection=connection,
             options=ConsumerOptions(
@@ -93,16 +104,23 @@ class Shard:
 
     @property
     def open_runs(self) -> int:
+        """How many open runs this process has the lease of. Parked ones are nobody's."""
+        return len(self._leases)
+
+    @property
+    def kept_states(self) -> int:
+        """How many runs' states are in memory."""
         return len(self._runs)
 
     async def run(self) -> None:
         """Serve the shard until `stop`; then give its open runs back at once."""
         async with asyncio.TaskGroup() as group:
-            keeping = group.create_task(self._keep_leases())
+            beside = [group.create_task(work) for work in (self._renew(), self._look_again(), self._fill_queues())]
             try:
                 await self._consumer.run(self._handle)
             finally:
-                keeping.cancel()
+                for task in beside:
+                    task.cancel()
         await self._give_back()
 
     def stop(self) -> None:
@@ -114,11 +132,11 @@ class Shard:
         await self._consumer.hand_over(pause_s=3 * self._deployment.pin_s)
         await self._give_back()
 
-    async def republish(self) -> None:
-        """Queue what is due in every open run again: another server answers now, and queues are only a cache."""
-        for run in self._runs:
-            run.published.clear()
-            await self._look_again(run)
+    def republish(self) -> None:
+        """Have what is due in every open run queued again: another server answers now, and queues are only a cache."""
+        self._runs.doubt_queues()
+        self._leases.watch_all()
+        self._look.set()
 
     # One message
 
@@ -128,155 +146,124 @@ class Shard:
         try:
             place = self._subjects.parse_run(delivery.subject)
         except ValueError as error:
-            return await self._bury(delivery, str(error))
-        is_request = place.kind == "request"
-        if is_request and place.key not in self._runs and len(self._runs) >= _MAX_OPEN_RUNS:
-            return Nak(delay_s=_COME_BACK_S)
-        run = self._runs.open(place.key)
-        run.users += 1
+            return await self._bury(delivery, error)
         try:
-            async with run.lock:
+            async with self._runs.use(place.key) as run:
                 return await self._take(run, place, delivery)
-        except Busy as error:
-            return Nak(delay_s=error.retry_in_s)
         except (RetryLater, StreamMissing) as error:
             _log.warning("run %s: %s; it comes again", place.key.run, error)
             return Nak(delay_s=_COME_BACK_S)
-        finally:
-            run.users -= 1
-            if not run.users and run.lease is None:
-                self._runs.close(run)
 
     async def _take(self, run: OpenRun, place: RunSubject, delivery: Delivery) -> Disposition:
         try:
             fact = await self._reader.fact(place, delivery)
         except DecodeError as error:
-            buried = await self._bury(delivery, str(error))
+            buried = await self._bury(delivery, error)
             if place.kind == "request":
-                await self._reject(run, str(error))
+                await self._conductor.reject(run, str(error))
             return buried
-        state = run.state
-        if state is None and place.kind == "request" and delivery.deliveries == 1:
-            state = RunState()  # most likely new; if it is not, the commit is refused and the log is folded
-        if state is None:
-            state = await self._fold(run, delivery)
-        state = evolve(state, fact)
+        state = await self._state(run, fact, delivery)
         if state.request is None:
-            return await self._bury(delivery, "there is no such run")
-        run.now = max(run.now, delivery.at) if run.now else delivery.at
-        if place.kind == "request" and delivery.seq == state.origin_seq:
-            run.lease = delivery
-        state = await self._advance(run, state)
-        if state.is_over:
-            await self._end(run)
-            return Ack()
-        return Hold() if run.lease is delivery else Ack()
+            return await self._dead.bury(delivery, "there is no such run", kind="unprocessable")
+        run.now = max(run.now or delivery.at, delivery.at)
+        run.crowded = self._leases.of(run.key) is None and len(self._leases) >= self._deployment.run_limit
+        with self._leases.holding(run.key, delivery, state.origin_seq) as held:
+            lease = self._leases.of(run.key)
+            all_timers = lease is not None and not lease.watched
+            was_over = state.is_over
+            orders = await self._conductor.advance(run, state, all_timers=all_timers)
+            if was_over and (delivery.deliveries > 1 or isinstance(fact, RequestAccepted)):
+                await self._conductor.withdraw_again(run, state)
+            await self._let_go(run, orders)
+        reach("supervisor.before_ack")
+        return Hold() if held else Ack()
 
-    async def _advance(self, run: OpenRun, state: RunState, *, every_timer: bool = False) -> RunState:
-        """Do what follows from the state, until nothing new follows. Timers that are far off are set only with `every_timer`."""
-        while True:
-            run.state = state
-            if state.is_over or state.request is None or run.now is None:
-                return state
-            orders = decide(state, run.now, self._limits, self._registry.roles(), self._absent_since())
-            events = orders.commit
-            if orders.needs_plan:
-                events = await self._chooser.choose(state.request.request, self._registry.alive())
-            if events:
-                state = await self._commit(run, state, events)
-            elif orders.answer is not None:
-                state = await self._answer(run, state, orders.answer)
-            else:
-                await self._dispatcher.publish(run, state, orders)
-                await self._dispatcher.await_roles(run, orders.waiting)
-                for timer in orders.timers:
-                    if every_timer or timer.at < run.now + 2 * self._renew_every:
-                        await self._dispatcher.arm(run, timer)
-                return state
+    async def _state(self, run: OpenRun, fact: Fact, delivery: Delivery) -> RunState:
+        """The run's state with the fact in it."""
+        lease = self._leases.of(run.key)
+        origin_seq = lease.origin_seq if lease else 1
+        if run.state is not None:
+            return evolve(run.state, fact)
+        match fact:
+            case RequestAccepted() if delivery.deliveries == 1 and lease is None:
+                # Most likely new; if it is not, the commit is refused and the log is folded.
+                return evolve(RunState(), fact)
+            case TimerFired() if lease is None:
+                origin_seq = fact.origin_seq
+            case _:
+                pass
+        return evolve(await self._conductor.fold(run, from_seq=origin_seq, known=delivery.seq), fact)
 
-    def _absent_since(self) -> dict[str, datetime]:
-        now = self._clock.now()
-        return {role: now - timedelta(seconds=ago_s) for role, ago_s in self._registry.last_served().items()}
-
-    async def _commit(self, run: OpenRun, state: RunState, events: Sequence[Event]) -> RunState:
-        decision = Decision(events=tuple(events))
-        subject = self._subjects.decision(run.key)
-        try:
-            seq = await self._log.append_next(
-                run.key, subject, decision, self._wrap(run, decision), after=state.decision_seq
-            )
-        except Conflict:  # another supervisor decided: what it decided holds
-            return await self._fold(run)
-        assert run.now is not None  # noqa: S101 (set before anything is decided)
-        return evolve(state, Decided(seq, run.now, decision))
-
-    async def _answer(self, run: OpenRun, state: RunState, answer: Answer) -> RunState:
-        if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run, answer)):
-            return await self._fold(run)
-        assert run.now is not None  # noqa: S101 (set before anything is decided)
-        return evolve(state, Answered(state.last_seq + 1, run.now, answer))
-
-    async def _fold(self, run: OpenRun, delivery: Delivery | None = None) -> RunState:
-        """The state from the log. A replica may lag: what was delivered or refused must be in it."""
-        from_seq = run.lease.seq if run.lease else 1
-        known = delivery.seq if delivery else (run.state.last_seq + 1 if run.state else 0)
-        for _ in range(_FOLDS):
-            state = await self._reader.fold(await self._log.fold(run.key, from_seq=from_seq))
-            if state.last_seq >= known:
-                return state
-            await asyncio.sleep(_FOLD_AGAIN_S)
-        raise RetryLater(f"the log of run {run.key.run} does not show what was delivered of it")
-
-    # Leases
-
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(self._renew_every.total_seconds())
-            if not self.is_ours:
-                await self._give_back()
-            for run in self._runs:
-                with contextlib.suppress(BusError):  # away for now: the lease holds or another supervisor has it
-                    await self._look_again(run)
-
-    async def _look_again(self, run: OpenRun) -> None:
-        """Renew the lease of a run that takes longer, set its timers now that it does, and see whether anything changed for it."""
-        if run.lease is None:
+    async def _let_go(self, run: OpenRun, orders: Orders) -> None:
+        """Acknowledge the lease of a run that is over, or that waits for people and the clock alone: its timers stand for it now."""
+        if run.state is None or not (run.state.is_over or orders.parked):
             return
-        await run.lease.renew()
-        async with run.lock:
-            state = run.state or await self._fold(run)
-            state = await self._advance(run, state, every_timer=True)
-            if state.is_over:
-                await self._end(run)
+        if orders.parked:
+            reach("supervisor.before_park")
+        self._backlog.note(run.key)
+        run.state = None
+        await self._leases.release(run.key)
 
-    async def _end(self, run: OpenRun) -> None:
-        lease, run.lease = run.lease, None
-        if lease is not None:
-            await lease.ack()
-        self._runs.close(run)
+    # Open runs
+
+    async def _renew(self) -> None:
+        """Keep the leases, for as long as the shard is ours."""
+        while True:
+            await asyncio.sleep(self._renew_s)
+            try:
+                if self.is_ours:
+                    await self._leases.renew()
+                else:
+                    await self._give_back()
+            except BusError as error:
+                _log.debug("leases are not renewed: %s", error)
+            if not self._deployment.pinned:
+                self._runs.distrust()
+            if not self._deployment.pinned or self._roles - self._registry.roles():
+                self._leases.watch_all()
+            self._roles = self._registry.roles()
+            self._look.set()
+
+    async def _look_again(self) -> None:
+        """Look at the runs that are watched: some side by side, since each may have to be folded."""
+        while True:
+            await self._look.wait()
+            self._look.clear()
+            keys = self._leases.watched()
+            for first in range(0, len(keys), _LOOKS_AT_ONCE):
+                await asyncio.gather(*(self._look_at(key) for key in keys[first : first + _LOOKS_AT_ONCE]))
+
+    async def _fill_queues(self) -> None:
+        """Publish what found no room before."""
+        while True:
+            await asyncio.sleep(_COME_BACK_S)
+            for role in list(self._backlog.roles):
+                last: RunKey | None = None
+                while (key := self._backlog.first(role)) is not None and key != last:
+                    await self._look_at(key)
+                    last = key
+
+    async def _look_at(self, key: RunKey) -> None:
+        """See what follows for a run now. It takes longer than most, so all its timers are set."""
+        try:
+            async with self._runs.use(key) as run:
+                lease = self._leases.of(key)
+                if lease is None:
+                    self._backlog.note(key)
+                    return
+                state = run.state or await self._conductor.fold(run, from_seq=lease.origin_seq)
+                orders = await self._conductor.advance(run, state, all_timers=True)
+                lease.origin_seq, lease.watched = state.origin_seq, bool(orders.waiting)
+                await self._let_go(run, orders)
+        except BusError as error:  # away: it stays watched
+            _log.debug("run %s: %s; it is looked at again", key.run, error)
+        except Exception:  # noqa: BLE001 (the edge of a run: one that cannot be decided must not end all others)
+            _log.exception("run %s cannot be looked at", key.run)
 
     async def _give_back(self) -> None:
-        """Let go of all open runs: the server delivers their requests to whoever serves the shard now."""
-        for run in self._runs:
-            self._runs.close(run)
-            lease, run.lease = run.lease, None
-            if lease is not None:
-                with contextlib.suppress(BusError):
-                    await lease.nak(0.05)
+        self._backlog.clear()
+        await self._leases.give_back()
 
-    # What cannot be processed
-
-    async def _bury(self, delivery: Delivery, reason: str) -> Ack:
-        _log.warning("%s: dead letter: %s", delivery.subject, reason)
-        return await self._dead.bury(delivery, reason)
-
-    async def _reject(self, run: OpenRun, reason: str) -> None:
-        """Tell whoever sent a request that cannot be read; unless the run has one that can."""
-        state = await self._reader.fold(await self._log.fold(run.key))
-        if state.request is None and not state.is_over:
-            answer = Answer(state="rejected", reason=f"the request cannot be read: {reason}")
-            await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run, answer))
-        run.state = None
-
-    def _wrap(self, run: OpenRun, message: Message) -> Envelope:
-        return Envelope.of(message, tenant=run.key.tenant, run=run.key.run, sender=self._instance)
+    async def _bury(self, delivery: Delivery, error: Exception) -> Ack:
+        _log.warning("%s: dead letter: %s", delivery.subject, error)
+        return await self._dead.bury(delivery, str(error), error=error)

@@ -1,0 +1,188 @@
+"""Conductor: carries a run on: decides what follows from its state and does it, until nothing new follows."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from stretto.bus.connection import Connection
+from stretto.bus.envelope import Envelope
+from stretto.bus.errors import Conflict, RetryLater
+from stretto.bus.failpoints import reach
+from stretto.bus.message import Message
+from stretto.bus.registry import Registry
+from stretto.bus.run_log import RunLog
+from stretto.bus.streams import Deployment
+from stretto.bus.subjects import RunKey
+from stretto.bus.wire import Wire
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.decision import Decision, Event, PlanMade, PlanningAsked, RunRejected
+from stretto.shared.contracts.request import Request
+from stretto.supervisor.backlog import Backlog
+from stretto.supervisor.choose import Chooser
+from stretto.supervisor.decide import Limits, Orders, decide
+from stretto.supervisor.dispatcher import Dispatcher
+from stretto.supervisor.facts import Answered, Decided
+from stretto.supervisor.open_runs import OpenRun
+from stretto.supervisor.reading import FactReader
+from stretto.supervisor.roles import PLANNER
+from stretto.supervisor.server_clock import ServerClock
+from stretto.supervisor.state import RunState, evolve
+from stretto.supervisor.withdrawal import Withdrawal
+
+__all__ = ["Conductor"]
+
+_FOLD_AGAIN_S: Final = 0.05
+_FOLDS: Final = 40
+_BUSY_S: Final = 5.0
+"""A request that is sent again after this long meets another state of affairs."""
+
+
+class Conductor:
+    """Commits, publishes and answers for the runs of one shard. All of it may be done again, by whomever.
+
+    Args:
+        soon: timers that are due within this time are set at once; others only for runs that turn out to take longer.
+    """
+
+    def __init__(
+        self,
+        *,
+        connection: Connection,
+        deployment: Deployment,
+        wire: Wire,
+        registry: Registry,
+        chooser: Chooser,
+        dispatcher: Dispatcher,
+        limits: Limits,
+        instance: str,
+        clock: ServerClock,
+        backlog: Backlog,
+        soon: timedelta,
+    ) -> None:
+        self._subjects = deployment.subjects
+        self._registry = registry
+        self._chooser = chooser
+        self._dispatcher = dispatcher
+        self._limits = limits
+        self._instance = instance
+        self._clock = clock
+        self._backlog = backlog
+        self._soon = soon
+        self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
+        self._reader = FactReader(subjects=self._subjects, wire=wire)
+        self._withdrawal = Withdrawal(connection=connection, deployment=deployment, wire=wire, instance=instance)
+
+    async def fold(self, run: OpenRun, *, from_seq: int = 1, known: int = 0) -> RunState:
+        """The state from the log, which must show what is known of it: sequence `known`. A replica may lag.
+
+        Raises:
+            RetryLater: it does not, for long.
+        """
+        reach("supervisor.before_fold")
+        for _ in range(_FOLDS):
+            state = await self._reader.fold(await self._log.fold(run.key, from_seq=from_seq))
+            if state.request is None:
+                from_seq = 1  # what the origin was taken from may be wrong
+            if state.last_seq >= known:
+                return state
+            await asyncio.sleep(_FOLD_AGAIN_S)
+        raise RetryLater(f"the log of run {run.key.run} does not show what was delivered of it")
+
+    async def advance(self, run: OpenRun, state: RunState, *, all_timers: bool) -> Orders:
+        """Do what follows from the state; return the last orders. `run.state` is then the state that they follow from."""
+        while True:
+            run.state = state
+            orders = self._decide(run, state)
+            events: Sequence[Event] = orders.commit
+            if orders.needs_plan and state.request is not None:
+                events = await self._begin(run, state.request.request)
+            if events:
+                state = await self._commit(run, state, events)
+            elif orders.answer is not None:
+                state = await self._answer(run, state, orders)
+            else:
+                await self._publish(run, state, orders, all_timers=all_timers or orders.parked)
+                return orders
+
+    async def withdraw_again(self, run: OpenRun, state: RunState) -> None:
+        """Take back what is out for a run that is over: whoever ended it may have died before that."""
+        orders = self._decide(run, replace(state, answered=None))
+        await self._withdrawal.withdraw(run.key, orders.outstanding)
+
+    async def reject(self, run: OpenRun, reason: str) -> None:
+        """Tell whoever sent a request that cannot be read; unless the run has one that can."""
+        state = await self.fold(run)
+        if state.request is None and not state.is_over:
+            answer = Answer(state="rejected", reason=f"the request cannot be read: {reason}")
+            await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer))
+
+    def _decide(self, run: OpenRun, state: RunState) -> Orders:
+        now = self._clock.now()
+        absent_since = {role: now - timedelta(seconds=ago_s) for role, ago_s in self._registry.last_served().items()}
+        return decide(state, self._now(run), self._limits, self._registry.roles(), absent_since)
+
+    def _now(self, run: OpenRun) -> datetime:
+        return run.now or self._clock.now()
+
+    async def _begin(self, run: OpenRun, request: Request) -> Sequence[Event]:
+        """The events that begin a run; or that turn it away, while there is no room for it."""
+        if run.crowded:
+            return (_busy("too many runs are open"),)
+        events = await self._chooser.choose(request, self._registry.alive())
+        full = sorted(_roles(events) & set(self._backlog.roles))
+        return (_busy(f"the queue of {full[0]} is full"),) if full else events
+
+    async def _commit(self, run: OpenRun, state: RunState, events: Sequence[Event]) -> RunState:
+        decision = Decision(events=tuple(events))
+        subject = self._subjects.decision(run.key)
+        reach("supervisor.before_commit")
+        try:
+            seq = await self._log.append_next(
+                run.key, subject, decision, self._wrap(run.key, decision), after=state.decision_seq
+            )
+        except Conflict:  # another supervisor decided: what it decided holds
+            return await self.fold(run, known=state.last_seq + 1)
+        reach("supervisor.committed")
+        return evolve(state, Decided(seq, self._now(run), decision))
+
+    async def _answer(self, run: OpenRun, state: RunState, orders: Orders) -> RunState:
+        """Answer; then withdraw what is still out: an agent that is stopped looks whether the run is over."""
+        assert orders.answer is not None  # noqa: S101 (the caller saw it)
+        answer = orders.answer
+        reach("supervisor.before_answer")
+        if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)):
+            return await self.fold(run, known=state.last_seq + 1)
+        reach("supervisor.answered")
+        await self._withdrawal.withdraw(run.key, orders.outstanding)
+        return evolve(state, Answered(state.last_seq + 1, self._now(run), answer))
+
+    async def _publish(self, run: OpenRun, state: RunState, orders: Orders, *, all_timers: bool) -> None:
+        self._backlog.note(run.key, await self._dispatcher.publish(run, state, orders))
+        await self._dispatcher.await_roles(run, state, orders.waiting)
+        soon = self._now(run) + self._soon
+        for timer in orders.timers:
+            if all_timers or timer.at < soon:
+                await self._dispatcher.arm(run, state, timer)
+
+    def _wrap(self, key: RunKey, message: Message) -> Envelope:
+        return Envelope.of(message, tenant=key.tenant, run=key.run, sender=self._instance)
+
+
+def _busy(why: str) -> RunRejected:
+    return RunRejected(reason=f"busy: try again in {_BUSY_S:g} s ({why})", retry_in_s=_BUSY_S)
+
+
+def _roles(events: Sequence[Event]) -> set[str]:
+    """The roles that a run which begins so needs, as far as is known."""
+    roles: set[str] = set()
+    for event in events:
+        match event:
+            case PlanMade(plan=plan):
+                roles.update(task.role for task in plan.tasks)
+            case PlanningAsked():
+                roles.add(PLANNER)
+            case _:
+                pass
+    return roles
