@@ -89,19 +89,18 @@ class DeadLetterReplay:
         """The stream that keeps the letter's origin."""
         if not letter.complete:
             raise CannotReplay(f"{letter.origin[:200]}: the letter does not hold the whole message: {letter.reason}")
-        tokens = letter.origin.removeprefix(f"{self._subjects.prefix}.").split(".")
-        stream = ""
-        if letter.origin.startswith(f"{self._subjects.prefix}.") and _PUBLISHABLE.fullmatch(letter.origin):
-            match tokens:
-                case ["run", shard, _, *_]:
-                    stream = self._subjects.stream(f"RUNS_{shard}")
-                case ["task", role, _, *_]:
-                    stream = self._subjects.stream(f"TASKS_{role}")
-                case _:
-                    pass
+        if not _PUBLISHABLE.fullmatch(letter.origin):
+            raise CannotReplay(f"{letter.origin[:200]!r}: nobody may publish on such a subject: discard the letter")
+        match letter.origin.split("."):
+            case [self._subjects.prefix, "run", shard, _, *_]:
+                stream = self._subjects.stream(f"RUNS_{shard}")
+            case [self._subjects.prefix, "task", role, _, *_]:
+                stream = self._subjects.stream(f"TASKS_{role}")
+            case _:
+                stream = ""
         if not stream or stream != letter.stream:
             raise CannotReplay(
-                f"{letter.origin[:200]!r}: only what came on a subject of a run or of a task queue can be put back: discard the letter"
+                f"{letter.origin[:200]}: only what lay on a subject of a run or of a task queue can be put back: discard the letter"
             )
         return stream
 

@@ -1,6 +1,6 @@
 """Settlements: what became of each dead letter: replayed or discarded, once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import ClassVar, Literal
 
@@ -103,20 +103,18 @@ class Settlements:
             envelope = await self._wire.unpack(stored.data, stored.headers)
             settlement = open_envelope(envelope, Settlement)
         except DecodeError:
-            return Standing(standing.state, standing.at, standing.by, stored.seq)
+            return replace(standing, seq=stored.seq)
         if settlement.letter != letter or standing.state in {"replayed", "discarded"}:
-            return Standing(standing.state, standing.at, standing.by, stored.seq)
+            return replace(standing, seq=stored.seq)
         return Standing(settlement.state, stored.at, envelope.sender, stored.seq)
 
 
 def _told(standing: Standing) -> str:
     since = f"{standing.at.astimezone():%Y-%m-%d %H:%M:%S}" if standing.at else "before"
     match standing.state:
-        case "replaying":
-            return (
-                f"a replay by {standing.by} has begun ({since}) and its end is not known: replay it again to finish it"
-            )
         case "open":
-            return "it is neither replayed nor discarded"
+            return "the letter is neither replayed nor discarded"
+        case "replaying":
+            return f"a replay of the letter has begun, by {standing.by} ({since}): replay it again to have it finished"
         case state:
-            return f"it was {state} already, by {standing.by} ({since}): that is done once"
+            return f"the letter was {state} already, by {standing.by} ({since}): that is done once"
