@@ -119,8 +119,8 @@ class DeadLetterReplay:
         if queued:
             headers["Nats-Msg-Id"] = f"{REPLAY}-{kept.id}"
         while True:
-            there = await self._jetstream.read(stream, letter.origin)
-            if any(one.headers.get(REPLAY) == kept.id for one in there):
+            there = await self._jetstream.read(stream, letter.origin, from_seq=1 if queued else letter.seq)
+            if any((one.headers.get(REPLAY), one.data) == (kept.id, letter.data) for one in there):
                 return
             if there and queued:
                 raise Busy(f"{letter.origin} has another message just now: replay the letter when that is done")
