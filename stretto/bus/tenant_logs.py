@@ -11,7 +11,7 @@ from stretto.bus.errors import DecodeError, StreamMissing
 from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import RunLog, stand_ins
 from stretto.bus.streams import Deployment
-from stretto.bus.subjects import RunKey, RunSubject
+from stretto.bus.subjects import RunKey, RunSubject, TaskKey
 from stretto.bus.wire import Wire
 
 __all__ = ["Place", "RunMessage", "TenantLogs"]
@@ -83,6 +83,12 @@ class TenantLogs:
             found |= more
             if not more or len(found) >= int(info.get("total", 0)):
                 return [place for name, count in found.items() if (place := self._place(name, count)) is not None]
+
+    def result_of(self, question: RunSubject) -> Place:
+        """Where the result is, once there is one, of the attempt that asked at this place."""
+        role, task, attempt, _ = question.tail
+        name = self._subjects.result(TaskKey(question.key, role, task, int(attempt)))
+        return Place(name, self._subjects.parse_run(name), 1)
 
     async def at(self, shard: int, places: Sequence[Place]) -> list[RunMessage]:
         """What is stored at these places of a shard, in order."""

@@ -6,6 +6,7 @@ DecisionRefused
 ├── WrongVerb            a question of this kind is not settled in this way
 ├── QuestionSettled      somebody decided before: `settled` says who, when and how
 ├── QuestionExpired      nobody decided in time, and the run has gone on without
+├── QuestionMoot         the attempt that asked has ended without a decision
 └── RunOver              the run that asked has ended
 """
 
@@ -18,6 +19,7 @@ __all__ = [
     "DecisionRefused",
     "QuestionAmbiguous",
     "QuestionExpired",
+    "QuestionMoot",
     "QuestionSettled",
     "QuestionUnknown",
     "RunOver",
@@ -93,6 +95,15 @@ class QuestionExpired(DecisionRefused):
     def __init__(self, question: str, at: datetime) -> None:
         super().__init__(question, f"question {question} expired at {_shown(at)}: nobody had decided by then")
         self.at = at
+
+
+class QuestionMoot(DecisionRefused):
+    """The attempt that asked has ended without a decision."""
+
+    def __init__(self, question: str, task: str) -> None:
+        super().__init__(
+            question, f"question {question} is open no more: task {task}, which asked it, has gone on without"
+        )
 
 
 class RunOver(DecisionRefused):

@@ -11,6 +11,7 @@ from stretto.shared.contracts.command import Command
 from stretto.shared.errors import (
     QuestionAmbiguous,
     QuestionExpired,
+    QuestionMoot,
     QuestionSettled,
     QuestionUnknown,
     RunOver,
@@ -36,10 +37,12 @@ class Inbox:
 
     async def open(self, *, limit: int) -> list[AskedQuestion]:
         """The open questions, oldest first."""
-        found: list[AskedQuestion] = []
-        for shard in self._logs.shards:
-            found += await self._open_in(shard)
+        found = [one for shard in self._logs.shards for one in await self._open_in(shard)]
         return sorted(found, key=lambda one: (one.asked_at, one.question.id))[:limit]
+
+    async def count(self) -> int:
+        """How many are open."""
+        return sum([len(await self._open_in(shard)) for shard in self._logs.shards])
 
     async def find(self, question: str, *, run: str | None = None) -> AskedQuestion:
         """The question of this id, or the only one whose id begins so, open or not. Knowing the run makes it cheap.
@@ -97,9 +100,10 @@ class Inbox:
     def _settled_so(self, asked: AskedQuestion, command: Command) -> AskedQuestion:
         """The question, if it is settled as this command of ours says."""
         settled, question = asked.settled, asked.question.id
-        if settled is None:
-            assert asked.ended is not None  # noqa: S101 (what is not open is one or the other)
+        if settled is None and asked.ended is not None:
             raise RunOver(question, asked.run, asked.ended)
+        if settled is None:
+            raise QuestionMoot(question, asked.question.task)
         if settled.outcome == "expired":
             raise QuestionExpired(question, settled.at)
         ours = (OUTCOMES[command.verb], command.text, self._client.principal)
@@ -124,7 +128,8 @@ class Inbox:
             for place in await self._logs.places(shard, kind)
             if place.subject.tail[-1] in ids
         ]
+        results = {self._logs.result_of(place.subject) for place in asked}
         by_run: dict[str, list[RunMessage]] = {}
-        for one in await self._logs.at(shard, [*asked, *settling]):
+        for one in await self._logs.at(shard, [*asked, *settling, *results]):
             by_run.setdefault(one.subject.key.run, []).append(one)
         return [one for log in by_run.values() for one in asked_questions(log) if one.is_open]

@@ -12,6 +12,7 @@ from stretto.bus.tenant_logs import RunMessage
 from stretto.shared.contracts.answer import Answer, RunEnd
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.question import Question, Settled, question_id
+from stretto.shared.contracts.task import TaskResult
 from stretto.shared.contracts.timer import TimerFired
 
 __all__ = ["OUTCOMES", "AskedQuestion", "asked_questions", "id_at", "settlement", "settles"]
@@ -30,6 +31,7 @@ class AskedQuestion:
         seq: where the question stands in the run's stream.
         asked_at: when it was stored there, by the server's clock.
         settled: how it was settled, or that it expired; None while nobody has decided.
+        moot: the attempt that asked has ended without a decision.
         ended: how the run ended, or is about to; None while it goes on.
     """
 
@@ -39,6 +41,7 @@ class AskedQuestion:
     seq: int
     asked_at: datetime
     settled: Settled | None = None
+    moot: bool = False
     ended: RunEnd | None = None
 
     @property
@@ -48,7 +51,7 @@ class AskedQuestion:
     @property
     def is_open(self) -> bool:
         """Whether a decision would count now."""
-        return self.settled is None and self.ended is None
+        return self.settled is None and self.ended is None and not self.moot
 
 
 def settles(command: Command, question: Question) -> bool:
@@ -72,13 +75,24 @@ def asked_questions(log: Sequence[RunMessage]) -> list[AskedQuestion]:
     """
     ended, until = _end(log)
     counting = [one for one in log if until is None or one.seq <= until]
+    results = {one.subject.tail: one.seq for one in reversed(counting) if _is_result(one)}
     found: dict[str, AskedQuestion] = {}
     for one in counting:
         question = _question(one)
         if question is not None and question.id not in found:
-            settled = next((by for other in counting if (by := settlement(question, other)) is not None), None)
-            run, agent = one.subject.key.run, one.envelope.sender
-            found[question.id] = AskedQuestion(run, question, agent, one.seq, one.at, settled, ended)
+            result_seq = results.get(one.subject.tail[:3])
+            settling = (settlement(question, other) for other in counting if not result_seq or other.seq < result_seq)
+            settled = next((by for by in settling if by is not None), None)
+            found[question.id] = AskedQuestion(
+                run=one.subject.key.run,
+                question=question,
+                agent=one.envelope.sender,
+                seq=one.seq,
+                asked_at=one.at,
+                settled=settled,
+                moot=settled is None and result_seq is not None,
+                ended=ended,
+            )
     return list(found.values())
 
 
@@ -134,6 +148,10 @@ def _question(one: RunMessage) -> Question | None:
         return None
     place = (question.role, question.task, str(question.attempt), str(question.position))
     return question if place == one.subject.tail and question.id == id_at(one.subject) else None
+
+
+def _is_result(one: RunMessage) -> bool:
+    return one.subject.kind == "result" and _opened(one, TaskResult) is not None
 
 
 def _opened(one: RunMessage, body_type: type[Body]) -> Body | None:

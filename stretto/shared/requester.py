@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from stretto.bus.client import Client, RunMessage
+from stretto.bus.client import Client, LiveMessage, RunMessage
 from stretto.bus.connection import Connection
-from stretto.bus.envelope import Envelope, open_envelope
+from stretto.bus.envelope import open_envelope
 from stretto.bus.errors import Busy, DecodeError
 from stretto.bus.message import Message
 from stretto.shared.contracts.answer import Answer
@@ -38,11 +38,13 @@ class Event:
         message: a `Request`, `Decision`, `TaskResult`, `Question`, `Command`, `TimerFired` or `Answer` that was stored, or live `Progress`.
         sender: who wrote it.
         at: the server's time of storing it; for progress the sender's.
+        seq: where it stands in the stream of the run's log; 0 for progress.
     """
 
     message: Message
     sender: str
     at: datetime
+    seq: int = 0
 
 
 class Requester:
@@ -83,11 +85,15 @@ class Requester:
             raise Busy(f"run {run} was not taken: {answer.reason}", retry_in_s=answer.retry_in_s)
         return answer
 
+    async def log(self, run: str) -> list[Event]:
+        """What has happened in the run so far; nothing where no such run is known."""
+        return [event for one in await self._client.log(run) if (event := _event(one)) is not None]
+
     async def events(self, run: str) -> AsyncGenerator[Event]:
         """What happens in the run, from its beginning to its answer (included)."""
         async with contextlib.aclosing(self._client.events(run)) as messages:
             async for one in messages:
-                event = _event(one.envelope, one.at if isinstance(one, RunMessage) else one.envelope.sent_at)
+                event = _event(one)
                 if event is not None:
                     yield event
 
@@ -100,6 +106,10 @@ class Requester:
     async def questions(self, *, limit: int = 100) -> list[AskedQuestion]:
         """The tenant's open questions, oldest first."""
         return await self._inbox.open(limit=limit)
+
+    async def count_questions(self) -> int:
+        """How many of the tenant's questions are open."""
+        return await self._inbox.count()
 
     async def questions_of(self, run: str) -> list[AskedQuestion]:
         """All questions of a run, open or not, in the order in which they were asked."""
@@ -153,10 +163,17 @@ async def connect(settings: Settings, url: str, *, wait_s: float = 0.0) -> Async
         )
 
 
-def _event(envelope: Envelope, at: datetime) -> Event | None:
-    """The event, or None for what is no message of a run."""
-    kind = _MESSAGES.get(envelope.type)
+def _event(one: RunMessage | LiveMessage) -> Event | None:
+    """The event, or None for what is no message of a run, or none yet: a timer that is set."""
+    kind = _MESSAGES.get(one.envelope.type)
     try:
-        return Event(open_envelope(envelope, kind), envelope.sender, at) if kind else None
+        message = open_envelope(one.envelope, kind) if kind else None
     except DecodeError:
         return None
+    match one:
+        case _ if message is None:
+            return None
+        case RunMessage(subject=subject):
+            return None if subject.kind == "schedule" else Event(message, one.envelope.sender, one.at, one.seq)
+        case LiveMessage():
+            return Event(message, one.envelope.sender, one.envelope.sent_at)

@@ -16,11 +16,13 @@ from stretto.shared.contracts.answer import Answer, RunEnd
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.question import Question, question_id
 from stretto.shared.contracts.request import Request
+from stretto.shared.contracts.task import TaskResult
 from stretto.shared.contracts.timer import TimerFired
 from stretto.shared.errors import (
     DecisionRefused,
     QuestionAmbiguous,
     QuestionExpired,
+    QuestionMoot,
     QuestionSettled,
     QuestionUnknown,
     RunOver,
@@ -326,6 +328,22 @@ async def test_of_a_run_that_is_over_nothing_is_decided(ground: Ground) -> None:
     await runs.end("r1", "failed")
     with pytest.raises(RunOver, match=f"question {asked} is open no more: run r1 is over \\(failed\\)"):
         await person(ground).approve(asked)
+
+
+async def test_a_question_whose_attempt_ended_otherwise_is_decided_no_more(ground: Ground) -> None:
+    runs = Runs(ground)
+    asked, decided = await runs.ask("r1", position=0), await runs.ask("r1", position=1)
+    await person(ground).approve(decided)
+    task = TaskKey(runs.client.key("r1"), "escalation", "escalate", 1)
+    await ground.connection.jetstream.store(ground.subjects.result(task), b"\x00junk")
+    assert ids(await person(ground).questions()) == [asked]
+    result = TaskResult(task="escalate", attempt=1, role="escalation", agent="escalation-1", output={})
+    await runs.write("r1", ground.subjects.result(task), result, "escalation-1")
+
+    assert await person(ground).questions() == []
+    with pytest.raises(QuestionMoot, match="task escalate, which asked it, has gone on without"):
+        await person(ground).approve(asked)
+    assert (await person(ground).approve(decided)).settled is not None
 
 
 async def test_of_a_run_that_was_cancelled_nothing_is_decided_although_nobody_has_ended_it_yet(ground: Ground) -> None:
