@@ -17,6 +17,7 @@ __all__ = [
     "deployment_streams",
     "missing_streams",
     "provision",
+    "suspects_consumer",
     "task_stream",
 ]
 
@@ -28,6 +29,7 @@ _NANOS = 1_000_000_000
 _DAY_S = 86_400
 _STREAM_NOT_FOUND = 10059
 _CONSUMER_NOT_FOUND = 10014
+_SUSPECT_DELIVERIES = 2
 _STREAM_EXISTS_OTHERWISE = 10058
 
 
@@ -42,7 +44,7 @@ class Deployment:
         run_lease_s: a supervisor that stops renewing loses its open runs after this.
         pinned: each shard goes to one supervisor at a time. Off, any of them gets any message: as right, but slower.
         pin_s: a supervisor that stops pulling loses its shards after this.
-        max_deliver: deliveries of one task before it is given up.
+        max_deliver: deliveries of one task before it is given up, the last two of them as a suspect; at least three.
         queue_limit: tasks waiting per role, and run_limit: open runs per shard, before requesters are told to come back.
     """
 
@@ -142,13 +144,19 @@ def agents_consumer(deployment: Deployment) -> str:
     return f"{deployment.subjects.prefix}-agents"
 
 
+def suspects_consumer(deployment: Deployment) -> str:
+    """The durable consumer of the tasks whose agents died. One task kills its process, and takes all that are in work there along: so
+    those that were lost several times are given out one at a time, and the innocent get through."""
+    return f"{deployment.subjects.prefix}-suspects"
+
+
 def task_stream(deployment: Deployment, role: str) -> StreamSpec:
     """The task queue of one role: a cache of what the runs' logs say is due."""
     s = deployment.subjects
     return StreamSpec(
         name=s.tasks_stream(role),
         config={
-            "subjects": [s.tasks_of(role)],
+            "subjects": [s.tasks_of(role), s.suspects_of(role)],
             "retention": "workqueue",
             "storage": "file",
             "discard": "new",
@@ -164,10 +172,21 @@ def task_stream(deployment: Deployment, role: str) -> StreamSpec:
             ConsumerSpec(
                 agents_consumer(deployment),
                 {
+                    "filter_subject": s.tasks_of(role),
                     "ack_policy": "explicit",
                     "ack_wait": int(deployment.task_lease_s * _NANOS),
-                    "max_deliver": deployment.max_deliver,
+                    "max_deliver": max(1, deployment.max_deliver - _SUSPECT_DELIVERIES),
                     "max_ack_pending": 10_000,
+                },
+            ),
+            ConsumerSpec(
+                suspects_consumer(deployment),
+                {
+                    "filter_subject": s.suspects_of(role),
+                    "ack_policy": "explicit",
+                    "ack_wait": int(deployment.task_lease_s * _NANOS),
+                    "max_deliver": _SUSPECT_DELIVERIES,
+                    "max_ack_pending": 1,
                 },
             ),
         ),
@@ -180,7 +199,10 @@ def _advisories(deployment: Deployment) -> StreamSpec:
     return StreamSpec(
         name=s.stream("ADVISORIES"),
         config={
-            "subjects": [f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.{agents_consumer(deployment)}"],
+            "subjects": [
+                f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.*.{consumer(deployment)}"
+                for consumer in (agents_consumer, suspects_consumer)
+            ],
             **_kept_by_age(deployment),
         },
         consumers=(

@@ -167,18 +167,31 @@ class Subjects:
             raise ValueError("attempt or position is not a number")
         return RunSubject(RunKey(int(shard), tenant, run), kind, tuple(tail))  # type: ignore[arg-type]  # checked by _TAILS
 
-    # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}.{resumption}
+    # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}.{resumption}, and {prefix}.suspect.… in the same stream
 
     def task(self, key: TaskKey, resumption: int = 0) -> str:
         """Where an attempt is queued; anew for each time that it goes on after waiting for a person."""
         run = key.run
         return f"{self.prefix}.task.{key.role}.{run.tenant}.{run.run}.{key.task}.{key.attempt}.{resumption}"
 
+    def suspect(self, task: str) -> str:
+        """Where what was queued on `task` is queued once more when those who had it died: suspects are given out one by one."""
+        return f"{self.prefix}.suspect.{task.removeprefix(f'{self.prefix}.task.')}"
+
+    def suspected(self, suspect: str) -> str:
+        """Where a suspect was queued first; any other subject is its own."""
+        head = f"{self.prefix}.suspect."
+        return f"{self.prefix}.task.{suspect.removeprefix(head)}" if suspect.startswith(head) else suspect
+
     def tasks_of_run(self, key: RunKey, role: str) -> str:
-        return f"{self.prefix}.task.{check_token(role, 'role')}.{key.tenant}.{key.run}.>"
+        """Whatever the role's stream holds of the run, suspects included."""
+        return f"{self.prefix}.*.{check_token(role, 'role')}.{key.tenant}.{key.run}.>"
 
     def tasks_of(self, role: str) -> str:
         return f"{self.prefix}.task.{check_token(role, 'role')}.>"
+
+    def suspects_of(self, role: str) -> str:
+        return self.suspect(self.tasks_of(role))
 
     # Steps: {prefix}.step.{shard}.{tenant}.{run}.{role}.{task}.{attempt}.{position}, in the stream of the run's log
 

@@ -1,11 +1,14 @@
 """Task queue: what is due for a role. A cache of the runs' logs: losing it loses nothing."""
 
+import contextlib
+
 from stretto.bus.connection import Connection
-from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.envelope import Envelope
 from stretto.bus.errors import BusError, Conflict
-from stretto.bus.streams import Deployment, agents_consumer, provision, task_stream
+from stretto.bus.jetstream import Stored
+from stretto.bus.streams import Deployment, provision, task_stream
 from stretto.bus.subjects import TaskKey
+from stretto.bus.task_consumer import TaskConsumer
 from stretto.bus.wire import Wire
 
 __all__ = ["TaskQueue"]
@@ -55,14 +58,19 @@ class TaskQueue:
         if error is not None and error.get("err_code") != _STREAM_NOT_FOUND:
             raise BusError(f"{stream} cannot be emptied: {error.get('description')} ({error.get('err_code')})")
 
-    def consumer(self, role: str, *, slots: int) -> Consumer:
+    async def suspect(self, stream: str, task: Stored) -> None:
+        """Queue a task once more as a suspect, and take it from its place among the others. Doing so twice changes nothing.
+
+        Raises:
+            Busy: the role's queue is full.
+        """
+        headers = {name: value for name, value in task.headers.items() if not name.startswith("Nats-")}
+        with contextlib.suppress(Conflict):
+            await self._connection.jetstream.store(
+                self._deployment.subjects.suspect(task.subject), task.data, expect=0, headers=headers
+            )
+        await self.remove(stream, task.subject)
+
+    def consumer(self, role: str, *, slots: int) -> TaskConsumer:
         """The loop that pulls this role's tasks, renewing the lease of those in work."""
-        return Consumer(
-            connection=self._connection,
-            options=ConsumerOptions(
-                stream=self._deployment.subjects.tasks_stream(role),
-                consumer=agents_consumer(self._deployment),
-                slots=slots,
-                renew_s=self._deployment.task_lease_s / 3,
-            ),
-        )
+        return TaskConsumer(connection=self._connection, deployment=self._deployment, role=role, slots=slots)

@@ -1,6 +1,11 @@
-"""Abandoned tasks: those that the server delivers no more, because no agent that had them came to an end with them."""
+"""Abandoned tasks: those that the server delivers no more, because no agent that had them came to an end with them.
+
+Which of the tasks that a process had in hand killed it is not known. So after some deliveries each becomes a suspect, is given to one
+agent at a time, and only if that one dies too (or falls silent) it is given up.
+"""
 
 import logging
+from dataclasses import replace
 from typing import Annotated, Final
 
 from pydantic import BaseModel, Field
@@ -32,11 +37,10 @@ class _Advisory(BaseModel):
 
     stream: str
     stream_seq: Annotated[int, Field(gt=0)]
-    deliveries: int
 
 
 class AbandonedTasks:
-    """Ends them: each becomes a dead letter and a failed attempt, and leaves its queue. Nothing else tells that they lie there.
+    """Takes them from their queues: as suspects, then as dead letters and failed attempts. Nothing else tells that they lie there.
 
     Every supervisor takes part; doing it twice changes nothing.
     """
@@ -46,6 +50,7 @@ class AbandonedTasks:
         self._subjects = deployment.subjects
         self._wire = wire
         self._instance = instance
+        self._deliveries = deployment.max_deliver
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
         self._queue = TaskQueue(connection=connection, deployment=deployment, wire=wire)
         self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
@@ -85,9 +90,14 @@ class AbandonedTasks:
         # A queue whose server crashed may have given the number to another message since.
         if message is None or message.at > delivery.at:
             return
-        key = await self._key(message)
+        task = replace(message, subject=self._subjects.suspected(message.subject))
+        key = await self._key(task)
         if key is None or not await self._log.holds(key.run, self._subjects.result(key), TaskResult):
-            await self._give_up(key, message, advisory)
+            if task.subject == message.subject:
+                _log.warning("%s: whoever had it died or fell silent: a suspect from now on", task.subject)
+                await self._queue.suspect(advisory.stream, task)
+                return
+            await self._give_up(key, task, advisory.stream)
         await self._queue.remove(advisory.stream, message.subject)
 
     async def _key(self, message: Stored) -> TaskKey | None:
@@ -100,17 +110,12 @@ class AbandonedTasks:
             return None
         return key if message.subject == self._subjects.task(key, len(task.settled)) else None
 
-    async def _give_up(self, key: TaskKey | None, message: Stored, advisory: _Advisory) -> None:
+    async def _give_up(self, key: TaskKey | None, task: Stored, stream: str) -> None:
         """Keep the dead letter first: whoever does this again after a crash finds no result yet."""
-        reason = f"given up after {advisory.deliveries} deliveries: each time the agent that had it died or fell silent"
-        _log.warning("%s: dead letter: %s", message.subject, reason)
+        reason = f"given up after {self._deliveries} deliveries: each time the agent that had it died or fell silent"
+        _log.warning("%s: dead letter: %s", task.subject, reason)
         await self._dead.keep(
-            message,
-            stream=advisory.stream,
-            kind="exhausted",
-            reason=reason,
-            error=_EXHAUSTED,
-            deliveries=advisory.deliveries,
+            task, stream=stream, kind="exhausted", reason=reason, error=_EXHAUSTED, deliveries=self._deliveries
         )
         if key is None:
             return

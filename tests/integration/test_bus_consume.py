@@ -42,7 +42,7 @@ async def put_many(ground: Ground, count: int) -> None:
 
 
 def name_of(delivery: Delivery) -> str:
-    return delivery.subject.split(".")[-2]
+    return delivery.subject.split(".")[-3]
 
 
 class Desk:

@@ -16,7 +16,8 @@ from stretto.bus.artifacts import Artifacts
 from stretto.bus.client import Client
 from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.envelope import open_envelope
-from stretto.bus.streams import Deployment
+from stretto.bus.streams import SUPERVISORS, Deployment
+from stretto.bus.subjects import Subjects
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import Request
@@ -29,7 +30,10 @@ from stretto.supervisor.loop import Supervisor
 from stretto.supervisor.playbooks import Playbooks
 from stretto.supervisor.router import Router
 
-__all__ = ["Given", "Made", "World", "agent_of", "open_world"]
+__all__ = ["LIMIT_S", "Given", "Made", "World", "agent_of", "eventually", "open_world"]
+
+LIMIT_S = 30.0
+"""How long a test waits for something that should happen soon."""
 
 
 class Given(BaseModel):
@@ -97,11 +101,19 @@ class World:
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     supervisors: dict[str, Supervisor] = field(default_factory=dict)
 
+    @property
+    def subjects(self) -> Subjects:
+        return self.deployment.subjects
+
+    @property
+    def wire(self) -> Wire:
+        return Wire(artifacts=Artifacts(connection=self.connection, subjects=self.subjects))
+
     async def connect(self, name: str) -> Connection:
         return await self.closing.enter_async_context(await Connection.open(ConnectionOptions(self.url, name=name)))
 
-    async def supervise(self, instance: str) -> asyncio.Task[None]:
-        """A supervisor on a connection of its own; cancel the task to have it die without a word."""
+    async def supervise(self, instance: str, **options: Any) -> asyncio.Task[None]:
+        """A supervisor on a connection of its own; cancel the task to have it die without a word. `options` are further ones of its own."""
         connection = await self.connect(instance)
         artifacts = Artifacts(connection=connection, subjects=self.deployment.subjects)
         playbooks = Playbooks.load([self.folder])
@@ -113,6 +125,7 @@ class World:
             chooser=Chooser(playbooks=playbooks, router=Router(playbooks=playbooks)),
             limits=self.limits,
             instance=instance,
+            **options,
         )
         self.supervisors[instance] = supervisor
         return self._start(supervisor.run())
@@ -143,6 +156,22 @@ class World:
     async def answer(self, run: str, *, timeout_s: float = 30.0) -> Answer:
         return open_envelope(await self.client.result(run, timeout_s=timeout_s), Answer)
 
+    async def provisioned(self) -> None:
+        """Wait until a supervisor has made the streams."""
+        async with asyncio.timeout(LIMIT_S):
+            while "error" in await self.connection.jetstream.api(f"STREAM.INFO.{self.subjects.stream('DEAD')}"):
+                pass
+
+    async def depth(self, stream: str) -> int:
+        """How many messages a stream holds."""
+        return int((await self.connection.jetstream.api(f"STREAM.INFO.{stream}"))["state"]["messages"])
+
+    async def unacknowledged(self, shard: int = 0) -> int:
+        """How many of a shard's messages its supervisor holds: the leases of its open runs, and what is in hand."""
+        stream = self.subjects.runs_stream(shard)
+        info = await self.connection.jetstream.api(f"CONSUMER.INFO.{stream}.{SUPERVISORS}")
+        return int(info["num_ack_pending"]) + int(info["num_pending"])
+
     def playbook(self, name: str, text: str) -> None:
         """Add a playbook; supervisors that start from now on know it."""
         (self.folder / f"{name}.yaml").write_text(f"name: {name}\ndescription: for tests\n{text}")
@@ -166,6 +195,13 @@ async def open_world(
             yield world
         finally:
             await _cancel(world.tasks)
+
+
+async def eventually(look: Callable[[], Awaitable[bool]]) -> None:
+    """Look again and again, by asking the server, until it is so."""
+    async with asyncio.timeout(LIMIT_S):
+        while not await look():
+            pass
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
