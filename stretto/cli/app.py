@@ -10,7 +10,9 @@ import typer
 from typer.exceptions import TyperException
 
 from stretto.cli.dead_app import dead_app
-from stretto.cli.options import Json, Quiet
+from stretto.cli.inbox_app import inbox_app
+from stretto.cli.options import Json, Quiet, Tenant
+from stretto.cli.runs_app import runs_app
 
 __all__ = ["app", "main"]
 
@@ -32,13 +34,12 @@ team_app = typer.Typer(no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
 app.add_typer(supervisor_app, name="supervisor")
 app.add_typer(memory_app, name="memory")
-runs_app = typer.Typer(no_args_is_help=True, help="What was asked, and what became of it.")
 app.add_typer(runs_app, name="runs")
+app.add_typer(inbox_app, name="inbox")
 app.add_typer(dead_app, name="dead")
 app.add_typer(team_app, name="team", hidden=True)
 
 Owned = Annotated[bool, typer.Option("--owned", hidden=True, help="Stop when standard input ends.")]
-Tenant = Annotated[str | None, typer.Option(help="For whom; without it the setting `tenant`.")]
 Slots = Annotated[int | None, typer.Option(min=1, max=1_000, help="How many tasks at once.")]
 
 
@@ -69,7 +70,10 @@ def ask(
         str | None, typer.Option(help="The run's id: asking again under the same id is the same run.")
     ] = None,
 ) -> None:
-    """Answer a question, from your documents. Uses the running system, or starts one for the length of the question."""
+    """Answer a question, from your documents. Uses the running system, or starts one for the length of the question.
+
+    Where a person has to decide something first, it says what and how, and ends with 4.
+    """
     from stretto.cli.ask import Question, ask
     from stretto.cli.execute import execute
 
@@ -139,30 +143,6 @@ def version(as_json: Json = False) -> None:
     from stretto.cli.version import show_version
 
     show_version(as_json=as_json)
-
-
-@runs_app.command("list")
-def runs_list(
-    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at the most.")] = 20,
-    tenant: Tenant = None,
-    as_json: Json = False,
-) -> None:
-    """The latest runs, newest first."""
-    from stretto.cli.execute import execute
-    from stretto.cli.runs import list_runs
-
-    execute(lambda settings: list_runs(settings, limit=limit, as_json=as_json), as_json=as_json, tenant=tenant)
-
-
-@runs_app.command("show")
-def runs_show(
-    run: Annotated[str, typer.Argument(help="The run's id.")], tenant: Tenant = None, as_json: Json = False
-) -> None:
-    """One run: everything that happened in it, and its answer."""
-    from stretto.cli.execute import execute
-    from stretto.cli.run_log import show_run
-
-    execute(lambda settings: show_run(settings, run, as_json=as_json), as_json=as_json, tenant=tenant)
 
 
 @agent_app.command("list")

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import sys
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +10,19 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from stretto.bus.client import Client
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import describe, new_id
-from stretto.bus.errors import TimedOut
+from stretto.bus.errors import Busy
 from stretto.cli.agents import TEAM as TEAM_ROLES
-from stretto.cli.answer_view import answer_data, answer_text, exit_code_of, outcome
 from stretto.cli.check import check_usage
 from stretto.cli.documents import add_documents, check_paths
+from stretto.cli.ending import write_ending
 from stretto.cli.errors import Interrupted, NotReachable, SystemGone, UsageFailed
+from stretto.cli.following import Parked, follow, requester_on
 from stretto.cli.interrupt import on_interrupt
-from stretto.cli.output import write_json
 from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
 from stretto.cli.system import MEMORY, TEAM, System, open_system
-from stretto.cli.terminal import say, show
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import MAX_REQUEST_CHARS, Request
 from stretto.shared.requester import Requester
@@ -34,8 +32,8 @@ __all__ = ["Question", "ask"]
 
 _OTHER_SYSTEMS: Final = 4
 _CANCEL_WAIT_S: Final = 5.0
-_DEADLINE_GRACE_S: Final = 15.0
-"""A supervisor ends the run at its deadline; who waits, waits a little longer."""
+_BUSY_PATIENCE_S: Final = 60.0
+"""A busy system is asked again for so long, if no time limit was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +120,11 @@ class _Asking:
             view = shown.enter_context(self._view)
             view.step("looking for a running system")
             async with open_system(self._settings, MEMORY, TEAM, on_start=view.step) as system:
-                answer = await self._on(system)
+                ended = await self._on(system)
                 shown.close()  # the display ends before the answer is written, and the answer is there before our system ends
-                self._write(answer)
-                return exit_code_of(answer)
+                return write_ending(self._settings, self._run, ended, own=system.own, as_json=self._as_json)
 
-    async def _on(self, system: System) -> Answer:
+    async def _on(self, system: System) -> Answer | Parked:
         settings, docs = self._settings, self._question.docs
         subjects = settings.deployment.subjects
         async with await Connection.open(settings.connection(system.url, name="ask")) as connection:
@@ -136,36 +133,37 @@ class _Asking:
             wait_s = OWN_WAIT_S if system.own else OTHERS_WAIT_S
             await wait_until_served(connection, subjects, "supervisor", *parts, timeout_s=wait_s)
             scope = await add_documents(settings, connection, docs, on_progress=self._view.ingest)
-            client = Client(
-                connection=connection,
-                deployment=settings.deployment,
-                tenant=settings.tenant,
-                principal=settings.principal,
-                answer_type=Answer,
-            )
-            return await self._answer(Requester(client=client), scope)
+            async with asyncio.TaskGroup() as group:
+                cancelling = group.create_task(self._cancel_when_interrupted(requester_on(connection, settings)))
+                try:
+                    return await self._answer(connection, scope)
+                finally:
+                    cancelling.cancel()
 
-    async def _answer(self, requester: Requester, scope: Sequence[str]) -> Answer:
-        await requester.submit(self._question.request(scope), run=self._run)
-        self._submitted = True
-        async with asyncio.TaskGroup() as group:
-            cancelling = group.create_task(self._cancel_when_interrupted(requester))
+    async def _answer(self, connection: Connection, scope: Sequence[str]) -> Answer | Parked:
+        """Submit and follow; a system that is busy is asked again, as long as there is time."""
+        loop = asyncio.get_running_loop()
+        request, limit_s = self._question.request(scope), self._question.timeout_s
+        give_up_at = loop.time() + (limit_s or _BUSY_PATIENCE_S)
+        while True:
             try:
-                return await self._watch(requester)
-            finally:
-                cancelling.cancel()
+                return await self._submit(connection, request, limit_s or self._settings.run_deadline_s)
+            except Busy as error:
+                wait_s = error.retry_in_s
+                if self._question.run is not None or loop.time() + wait_s > give_up_at:
+                    raise Busy(f"{error}: try again in {math.ceil(wait_s)} s", retry_in_s=wait_s) from error
+                self._view.step(f"the system is busy: next try in {math.ceil(wait_s)} s")
+            self._submitted, self._run = False, new_id()  # that run has its answer
+            await asyncio.sleep(wait_s)
 
-    async def _watch(self, requester: Requester) -> Answer:
-        limit_s = (self._question.timeout_s or self._settings.run_deadline_s) + _DEADLINE_GRACE_S
-        try:
-            async with asyncio.timeout(limit_s), contextlib.aclosing(requester.events(self._run)) as events:
-                async for event in events:
-                    self._view.event(event)
-                    if isinstance(event.message, Answer):
-                        return event.message
-        except TimeoutError as error:
-            raise TimedOut(f"run {self._run} has no answer after {limit_s:g} s: is a supervisor running?") from error
-        return await requester.result(self._run, timeout_s=_DEADLINE_GRACE_S)
+    async def _submit(self, connection: Connection, request: Request, limit_s: float) -> Answer | Parked:
+        """Raises Busy when the request was not taken."""
+        await requester_on(connection, self._settings).submit(request, run=self._run)
+        self._submitted = True
+        ended = await follow(connection, self._settings, self._run, self._view, limit_s=limit_s)
+        if isinstance(ended, Answer) and ended.retry_in_s is not None:
+            raise Busy(ended.reason, retry_in_s=ended.retry_in_s)
+        return ended
 
     async def _cancel_when_interrupted(self, requester: Requester) -> None:
         await self._interrupted.wait()
@@ -173,12 +171,3 @@ class _Asking:
         await requester.cancel(self._run, reason="interrupted at the command line")
         await asyncio.sleep(_CANCEL_WAIT_S)
         raise Interrupted(f"run {self._run} is to be cancelled, but has not ended: see `stretto runs show {self._run}`")
-
-    def _write(self, answer: Answer) -> None:
-        if self._as_json:
-            write_json(answer_data(self._run, answer))
-        elif text := answer_text(answer):
-            show(text)
-        sys.stdout.flush()
-        if answer.state != "completed":
-            say(f"stretto: run {self._run}: {outcome(answer)}")

@@ -90,6 +90,7 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 def _exit_code(error: BaseException) -> int | None:
+    from stretto.shared.errors import DecisionRefused, QuestionAmbiguous, QuestionUnknown, WrongVerb
     from stretto.shared.memory.errors import (
         EmbedderUnusable,
         MemoryFailed,
@@ -106,6 +107,10 @@ def _exit_code(error: BaseException) -> int | None:
             return error.exit_code
         case SettingsError() | SupervisorError() | NothingToRead() | MemoryRefused() | ModelError():
             return ExitCode.USAGE
+        case QuestionUnknown() | QuestionAmbiguous() | WrongVerb():
+            return ExitCode.USAGE
+        case DecisionRefused():
+            return ExitCode.FAILED
         case RetryLater() | Misconfigured() | NotPermitted():
             return ExitCode.NOT_REACHABLE
         case Refused():

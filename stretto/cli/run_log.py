@@ -1,27 +1,37 @@
-"""Run log: one run's log as a person reads it."""
+"""Run log: one run's log as a person reads it, and where the run stands."""
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
 
 from stretto.bus.client import Client, RunMessage
 from stretto.bus.envelope import open_envelope
 from stretto.bus.errors import DecodeError
 from stretto.cli.answer_view import answer_data, answer_text
 from stretto.cli.errors import UsageFailed
+from stretto.cli.moments import ahead, local
 from stretto.cli.output import write_json, write_table
+from stretto.cli.question_view import how_it_stands, question_data
 from stretto.cli.running_system import open_log
-from stretto.cli.terminal import printable, show
+from stretto.cli.standing import standing_of
+from stretto.cli.terminal import printable, say, show
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import Decision, PlanMade, PlanningAsked, RoleUnserved, RunRejected
+from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.task import TaskResult
+from stretto.shared.questions import AskedQuestion, asked_questions
 from stretto.shared.settings import Settings
+from stretto.supervisor.state import RunState
 
 __all__ = ["show_run"]
 
+_STATES: Final = {"parked": "waits for a person", "delayed": "to be tried again"}
+
 
 async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
-    """Everything that is stored of one run, in order, and its answer.
+    """Everything that is stored of one run, in order, where it stands, and its answer.
 
     Raises:
         UsageFailed: nothing is known of such a run.
@@ -34,14 +44,19 @@ async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
             facts = await client.log(run)
         except ValueError as error:  # no run can have such an id
             raise UsageFailed(str(error)) from error
+        state = await standing_of(connection, settings, run)
     if not facts:
         raise UsageFailed(f"nothing is known of run {run} of tenant {settings.tenant}: see `stretto runs list`")
     answer = next((found for found in map(_answer, facts) if found is not None), None)
+    questions = asked_questions(facts)
+    now = datetime.now(UTC)
     if as_json:
         write_json(
             {
                 "run": run,
                 "log": [_data(fact) for fact in facts],
+                "in_progress": [] if answer else list(_tasks_data(state)),
+                "questions": [question_data(asked) for asked in questions],
                 "answer": None if answer is None else answer_data(run, answer),
             }
         )
@@ -57,11 +72,57 @@ async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
                 _said(fact),
             )
             for fact in facts
+            if fact.subject.kind != "schedule"  # what it has set is seen when it comes to pass
         ),
     )
     if answer is not None:
         show(f"\n{printable(answer_text(answer) or answer.reason)}")
+    else:
+        _show_progress(state, questions, now)
     return 0
+
+
+def _show_progress(state: RunState, questions: Sequence[AskedQuestion], now: datetime) -> None:
+    """What the run is at, and what it waits for."""
+    if state.planned is None:
+        say("\nstretto: it waits for a plan")
+        return
+    asked = {one.question.id: one for one in questions}
+    say("")
+    write_table(
+        ("in progress", "role", "state", "since", ""),
+        (
+            (
+                task.id,
+                task.role,
+                _STATES.get(task.status, task.status),
+                local(task.moment.at) if task.moment else "",
+                f"next try {ahead(task.retry.at, now)}"
+                if task.retry
+                else "; ".join(
+                    f"{one.question.id}: {how_it_stands(asked[one.question.id], now)}"
+                    for one in task.open
+                    if one.question.id in asked
+                ),
+            )
+            for task in state.in_progress
+        ),
+    )
+    if any(one.is_open for one in questions):
+        say("stretto: see `stretto inbox show QUESTION`")
+
+
+def _tasks_data(state: RunState) -> Iterator[dict[str, Any]]:
+    for task in state.in_progress:
+        yield {
+            "task": task.id,
+            "role": task.role,
+            "attempt": task.attempt,
+            "state": task.status,
+            "since": task.moment.at.isoformat() if task.moment else None,
+            "next_try_at": task.retry.at.isoformat() if task.retry else None,
+            "questions": [one.question.id for one in task.open],
+        }
 
 
 def _data(fact: RunMessage) -> dict[str, Any]:
@@ -96,7 +157,10 @@ def _said(fact: RunMessage) -> str:
                 return f"{result.seconds:.2f} s{failed}"
             case "command":
                 command = open_envelope(fact.envelope, Command)
-                return f"{command.verb} {command.reason}".strip()
+                return f"{command.verb} {command.reason or command.text}".strip()
+            case "question":
+                question = open_envelope(fact.envelope, Question)
+                return f"asks a person ({question.kind} {question.id}): {' '.join(question.text.split())}"
             case "answer":
                 answer = open_envelope(fact.envelope, Answer)
                 return f"{answer.state} {answer.reason}".strip()

@@ -1,6 +1,7 @@
 """Runs: what was asked lately and what became of it, from the runs' own logs."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,10 +13,12 @@ from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunSubject
 from stretto.bus.wire import Wire
+from stretto.cli.following import requester_on
 from stretto.cli.output import write_json, write_table
 from stretto.cli.running_system import open_log
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import Request
+from stretto.shared.requester import Requester
 from stretto.shared.settings import Settings
 
 __all__ = ["list_runs"]
@@ -34,10 +37,12 @@ class _Run:
     text: str
     answer: Answer | None
     ended_at: datetime | None
+    questions: Sequence[str] = ()
 
     @property
     def state(self) -> str:
-        return self.answer.state if self.answer else "open"
+        """How it ended; `waiting` while a person is asked something, else `open`."""
+        return self.answer.state if self.answer else "waiting" if self.questions else "open"
 
     @property
     def seconds(self) -> float | None:
@@ -49,8 +54,8 @@ async def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     async with open_log(settings) as connection:
         reader = _Reader(settings, connection)
         runs = [run for shard in range(settings.shards) for run in await reader.runs(shard)]
-    runs.sort(key=lambda run: run.asked_at, reverse=True)
-    runs = runs[:limit]
+        runs.sort(key=lambda run: run.asked_at, reverse=True)
+        runs = await _with_questions(requester_on(connection, settings), runs[:limit])
     if as_json:
         write_json({"runs": [_data(run) for run in runs]})
     else:
@@ -60,7 +65,7 @@ async def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
                 (
                     run.run,
                     f"{run.asked_at.astimezone():%Y-%m-%d %H:%M:%S}",
-                    run.state,
+                    "waits for a person" if run.state == "waiting" else run.state,
                     "" if run.seconds is None else f"{run.seconds:.1f} s",
                     run.principal,
                     _short(run.text),
@@ -69,6 +74,15 @@ async def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
             ),
         )
     return 0
+
+
+async def _with_questions(requester: Requester, runs: Sequence[_Run]) -> list[_Run]:
+    """The runs with what those that are open ask a person."""
+    found: list[_Run] = []
+    for run in runs:
+        asked = [] if run.answer else await requester.questions_of(run.run)
+        found.append(replace(run, questions=[one.question.id for one in asked if one.is_open]))
+    return found
 
 
 class _Reader:
@@ -119,6 +133,7 @@ def _data(run: _Run) -> dict[str, Any]:
         "principal": run.principal,
         "text": run.text,
         "state": run.state,
+        "questions": list(run.questions),
         "answered": run.answer.answered if run.answer else False,
         "seconds": run.seconds,
         "reason": run.answer.reason if run.answer else "",

@@ -8,6 +8,7 @@ from stretto.bus.errors import BusError, StreamMissing
 from stretto.bus.streams import Deployment, agents_consumer, deployment_streams
 from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
+from stretto.cli.following import requester_on
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
 from stretto.cli.running_system import connect_to_running
@@ -29,6 +30,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
         data: dict[str, Any] = {
             "server": {"url": url, "version": connection.server_version},
             "prefix": settings.prefix,
+            "open_questions": await _open_questions(settings, connection),
             "open_runs": sum(card.busy for card in cards if card.role == SUPERVISOR_ROLE),
             "roles": {role: _role(role, cards, queues) for role in sorted({*queues, *(card.role for card in cards)})},
             "streams": [await _stream(connection, spec.name) for spec in deployment_streams(settings.deployment)],
@@ -38,7 +40,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
     if as_json:
         write_json(data)
     else:
-        _show(data)
+        _show(data, settings.tenant)
     return 0
 
 
@@ -98,6 +100,14 @@ async def _stream(connection: Connection, name: str) -> dict[str, Any]:
     return {"name": name, "messages": int(found["state"]["messages"]), "bytes": int(found["state"]["bytes"])}
 
 
+async def _open_questions(settings: Settings, connection: Connection) -> int | None:
+    """How many wait for a person of the tenant; None while there are no streams."""
+    try:
+        return await requester_on(connection, settings).count_questions()
+    except StreamMissing:
+        return None
+
+
 async def _dead_letters(settings: Settings, connection: Connection) -> int | None:
     """How many are not settled; None while there are no streams."""
     try:
@@ -121,13 +131,19 @@ async def _memory(settings: Settings, connection: Connection, cards: list[AgentC
     }
 
 
-def _show(data: dict[str, Any]) -> None:
+def _show(data: dict[str, Any], tenant: str) -> None:
     memory = data["memory"]
     write_table(
         ("", ""),
         (
             ("server", f"{data['server']['url']}, nats-server {data['server']['version']}, prefix {data['prefix']}"),
             ("open runs", data["open_runs"]),
+            (
+                "for a person",
+                f"{data['open_questions']} questions of tenant {tenant}: stretto inbox list"
+                if data["open_questions"]
+                else "nothing",
+            ),
             (
                 "dead letters",
                 f"{data['dead_letters']} unsettled: stretto dead list" if data["dead_letters"] else "none",
