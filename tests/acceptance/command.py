@@ -111,13 +111,13 @@ class Stretto:
             self.folder, self.variables | {f"STRETTO_{name.upper()}": one for name, one in variables.items()}
         )
 
-    def run(self, *words: str) -> Ran:
-        """Run a command to its end."""
+    def run(self, *words: str, text: str = "") -> Ran:
+        """Run a command to its end, with `text` on its standard input."""
         done = subprocess.run(
             [STRETTO, *words],
             env=self.environment,
             cwd=self.folder,
-            stdin=subprocess.DEVNULL,
+            input=text,
             capture_output=True,
             text=True,
             timeout=LIMIT_S,
