@@ -4,27 +4,23 @@ Only what cannot be derived from the log is to be committed. All else (which tas
 ends) follows from it again each time, so that doing it twice, or by two supervisors, is harmless.
 """
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
 
 from pydantic import JsonValue
 
 from stretto.shared.contracts.answer import Answer
-from stretto.shared.contracts.decision import Event, RoleUnserved, RunRejected
+from stretto.shared.contracts.decision import Event, RoleUnserved
 from stretto.shared.contracts.question import Settled
-from stretto.supervisor.expansion import End, Expansion, expand
-from stretto.supervisor.facts import RequestAccepted
+from stretto.supervisor.facts import Moment, RequestAccepted
 from stretto.supervisor.merge import merge
-from stretto.supervisor.state import WHOLE_LOG, RunState
+from stretto.supervisor.state import RunState
+from stretto.supervisor.task_state import TaskState
+from stretto.supervisor.timers import TimerOrder
+from stretto.supervisor.unfolding import End
 
-__all__ = ["DEADLINE", "DueTask", "Limits", "Orders", "Outstanding", "TimerOrder", "WaitingRole", "decide"]
-
-DEADLINE: Final = "deadline"
-"""The timer that ends a run that takes too long."""
-
-_NAMED_IN_REASON: Final = 5
+__all__ = ["DueTask", "Limits", "Orders", "Outstanding", "TimerOrder", "WaitingRole", "decide"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +57,11 @@ class DueTask:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """An attempt that had no result when the run ended."""
+    """An attempt that had no result when the run ended: it was queued, waited for a person, or was still to come."""
 
     role: str
     task: str
     attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class TimerOrder:
-    """A timer to set for the run, once by name."""
-
-    name: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +81,7 @@ class Orders:
         commit: events to append as one decision.
         needs_plan: choose a playbook and commit PlanMade, PlanningAsked or RunRejected.
         due: every task that can run now, each time anew; publishing one again is harmless.
-        timers: every timer that the run needs and that has not fired.
+        timers: every timer that the run needs and that has not fired: its deadline, the next tries of tasks, the ends of questions.
         waiting: roles that are due and unserved.
         parked: nothing is due: the run waits for people and the clock alone.
         answer: how the run ended; nothing else is ordered with it but `outstanding`: what is withdrawn.
@@ -119,111 +107,85 @@ def decide(
     """What follows from the state.
 
     The answer depends on the log only up to the fact that ended the run: later facts do not change it. Of several causes the earliest
-    in the log counts.
+    in the log counts. Of a run that is answered only `outstanding` is told, for whoever has to withdraw it again.
 
     `served` are the roles that somebody serves now; without it no role is given up. A role counts as waiting from the moment its first
     due task became due, and not before `absent_since`, when it was last served, where that is known (an agent that dies after an hour
     of work has just become absent). Past `limits.role_wait_s` of that, RoleUnserved is ordered.
     """
-    request = state.request
-    if request is None or state.is_over:
+    if state.request is None or state.lap is None:
         return Orders()
-    expansion = _expansion(state, request, WHOLE_LOG)
-    limit_s = request.request.deadline_s or limits.run_deadline_s
-    ends = [*_ends(state, expansion, limit_s), *expansion.ends]
-    if ends:
-        end = min(ends, key=lambda one: one.moment.seq)
-        until = end.moment.seq
-        if until < state.last_seq:
-            expansion = _expansion(state, request, until)
-        return Orders(answer=merge(state.course_at(until), expansion, end))
+    if state.is_over or state.end is not None:
+        outstanding = tuple(Outstanding(task.role, task.id, task.attempt) for task in state.in_progress)
+        answer = merge(state, _told(state.end, state, limits)) if state.end and not state.is_over else None
+        return Orders(answer=answer, outstanding=outstanding)
 
-    deadline = request.at + timedelta(seconds=limit_s)
-    timers = (TimerOrder(DEADLINE, deadline),)
+    deadline = TimerOrder(state.deadline_timer, _deadline(state.request, state.lap, limits))
     if state.planned is None:
-        return Orders(needs_plan=True, timers=timers)
-    waiting = _waiting(expansion, limits, served, absent_since or {})
+        return Orders(needs_plan=True, timers=(deadline,))
+    tasks = state.in_progress
+    due = tuple(_due(task, deadline.at) for task in tasks if task.status == "due")
+    timers = [timer for task in tasks for timer in task.timers]
+    if not state.waits_for_people or state.request.request.deadline_s is not None:
+        timers.insert(0, deadline)
+    waiting = _waiting(tasks, limits, served, absent_since or {})
     return Orders(
         commit=tuple(
             RoleUnserved(role=one.role, waited_s=(now - one.since).total_seconds())
             for one in waiting
             if now >= one.until
         ),
-        due=_due(expansion, deadline),
-        timers=timers,
+        due=due,
+        timers=tuple(timers),
         waiting=waiting,
+        parked=not due,
     )
 
 
-def _expansion(state: RunState, request: RequestAccepted, until: int) -> Expansion:
-    course = state.course_at(until)
-    if course is None:
-        return Expansion()
-    return expand(course, request.request, state.results, until=until)
+def _deadline(request: RequestAccepted, lap: Moment, limits: Limits) -> datetime:
+    """When the run's time is over: the request's own limit counts from its beginning, the deployment's from the last settled question."""
+    own_limit_s = request.request.deadline_s
+    if own_limit_s is not None:
+        return request.at + timedelta(seconds=own_limit_s)
+    return lap.at + timedelta(seconds=limits.run_deadline_s)
 
 
-def _ends(state: RunState, expansion: Expansion, limit_s: float) -> list[End]:
-    """The causes that do not come from tasks."""
-    ends: list[End] = []
-    for decided in (state.rejected, state.unserved):
-        if decided is None:
-            continue
-        for event in decided.decision.events:
-            match event:
-                case RunRejected(reason=reason):
-                    ends.append(End(decided.moment, "rejected", reason))
-                case RoleUnserved(role=role, waited_s=waited_s):
-                    ends.append(End(decided.moment, "failed", _unserved(role, waited_s)))
-                case _:
-                    pass
-    if state.cancel is not None:
-        why = f": {state.cancel.command.reason}" if state.cancel.command.reason else ""
-        ends.append(End(state.cancel.moment, "cancelled", f"cancelled by {state.cancel.principal}{why}"))
-    fired = state.timers.get(DEADLINE)
-    if fired is not None:
-        reason = f"not finished within {limit_s:g} s, waiting for {_waited_for(state, fired.seq)}"
-        ends.append(End(fired.moment, "failed", reason))
-    return ends
-
-
-def _unserved(role: str, waited_s: float) -> str:
-    return f"nobody serves the role {role} (waited {waited_s:.0f} s): start one with `stretto agent run {role}`"
-
-
-def _waited_for(state: RunState, until: int) -> str:
-    if state.request is None or state.course_at(until) is None:
-        return "a plan"
-    due = [task for task in _expansion(state, state.request, until).tasks if task.status == "due"]
-    names = [f"{task.id} ({task.role})" for task in due[:_NAMED_IN_REASON]]
-    if len(due) > len(names):
-        names.append(f"{len(due) - len(names)} more")
-    return ", ".join(names) or "the supervisor"
+def _told(end: End, state: RunState, limits: Limits) -> End:
+    """The end with its whole reason: which limit the deployment sets is not in the log."""
+    if not end.overdue or state.request is None:
+        return end
+    own_limit_s = state.request.request.deadline_s
+    since = " of the last decision of a person" if state.laps and own_limit_s is None else ""
+    limit_s = own_limit_s or limits.run_deadline_s
+    return replace(end, reason=f"not finished within {limit_s:g} s{since}, waiting for {end.reason}")
 
 
 def _waiting(
-    expansion: Expansion, limits: Limits, served: Collection[str] | None, absent_since: Mapping[str, datetime]
+    tasks: Iterable[TaskState],
+    limits: Limits,
+    served: Collection[str] | None,
+    absent_since: Mapping[str, datetime],
 ) -> tuple[WaitingRole, ...]:
     if served is None:
         return ()
     since: dict[str, datetime] = {}
-    for task in expansion.tasks:
+    for task in tasks:
         if task.status == "due" and task.moment and task.role not in served:
             since[task.role] = min(since.get(task.role, task.moment.at), task.moment.at)
+    if not since:
+        return ()
     wait = timedelta(seconds=limits.role_wait_s)
     since = {role: max(at, absent_since.get(role, at)) for role, at in since.items()}
     return tuple(WaitingRole(role, at, at + wait) for role, at in since.items())
 
 
-def _due(expansion: Expansion, deadline: datetime) -> tuple[DueTask, ...]:
-    return tuple(
-        DueTask(
-            task=task.id,
-            role=task.role,
-            attempt=len(task.attempts) + 1,
-            input=task.input or {},
-            deadline=deadline,
-            time_limit_s=task.planned.time_limit_s,
-        )
-        for task in expansion.tasks
-        if task.status == "due"
+def _due(task: TaskState, deadline: datetime) -> DueTask:
+    return DueTask(
+        task=task.id,
+        role=task.role,
+        attempt=task.attempt,
+        input=task.input or {},
+        deadline=deadline,
+        time_limit_s=task.planned.time_limit_s,
+        settled=task.settled,
     )

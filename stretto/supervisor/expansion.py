@@ -1,192 +1,85 @@
 """Expansion: the tasks of a run as far as its plan has unfolded, revisions included."""
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pydantic import JsonValue, ValidationError
+from stretto.supervisor.sources import Done
+from stretto.supervisor.task_state import TaskState
+from stretto.supervisor.unfolding import End, Ground, Unfolded, unfold
 
-from stretto.shared.contracts.answer import RunEnd
-from stretto.shared.contracts.escalation import Escalation
-from stretto.shared.contracts.request import Request
-from stretto.shared.contracts.review import Review
-from stretto.supervisor.facts import Moment
-from stretto.supervisor.planning import Course
-from stretto.supervisor.roles import ESCALATION
-from stretto.supervisor.shape import Loop, PlanShape, version
-from stretto.supervisor.sources import Done, Resolution, resolve
-from stretto.supervisor.task_state import Results, TaskState, follow_task
-
-__all__ = ["End", "Expansion", "expand"]
+__all__ = ["Expansion", "advance", "expand"]
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """One cause that ends a run, and when it came to be."""
-
-    moment: Moment
-    state: RunEnd
-    reason: str = ""
-    escalation: Escalation | None = None
-
-
-@dataclass(slots=True)
 class Expansion:
     """A plan as far as it has unfolded.
 
     Attributes:
-        tasks: the planner's, then the plan's with their later versions, each after those it takes input from.
-        done: for each task of the plan, the output that the tasks after it (and the answer) get: of a reviewed task, the approved one.
-        reviews: the last review by reviewing task of the plan.
-        ends: every cause there is for the run to end, in the order of `tasks`.
+        steps: what each step of the plan has come to.
+        active: the tasks in progress, by the position of their step; steps without such are left out.
+        undone: how many steps are not done.
+        end: why the run is over, if it is.
     """
 
-    tasks: list[TaskState] = field(default_factory=list[TaskState])
-    done: dict[str, Done] = field(default_factory=dict[str, Done])
-    reviews: dict[str, Review] = field(default_factory=dict[str, Review])
-    ends: list[End] = field(default_factory=list[End])
+    steps: tuple[Unfolded, ...] = ()
+    active: Mapping[int, tuple[TaskState, ...]] = field(default_factory=dict[int, tuple[TaskState, ...]])
+    undone: int = 0
+    end: End | None = None
+
+    @property
+    def tasks(self) -> Iterator[TaskState]:
+        """All tasks with their later versions, each after those it takes input from."""
+        return (task for step in self.steps for task in step.tasks)
+
+    @property
+    def in_progress(self) -> list[TaskState]:
+        """The tasks that are due, delayed or parked, in the order of `tasks`."""
+        return [task for position in sorted(self.active) for task in self.active[position]]
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether something is in progress, and all of that waits for people."""
+        return bool(self.active) and all(one.status == "parked" for tasks in self.active.values() for one in tasks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Handover:
-    """What a loop that ended without approval hands to the task that runs instead."""
-
-    loop: Loop
-    last: dict[str, Done]
-    review: Done
+def expand(ground: Ground) -> Expansion:
+    """Unfold the whole plan."""
+    count = len(ground.shape.steps)
+    return advance(Expansion(steps=(Unfolded(),) * count, undone=count), ground, range(count))
 
 
-def expand(course: Course, request: Request, results: Results, *, until: int) -> Expansion:
-    """Unfold the course with the results up to sequence `until` of the log."""
-    expansion = Expansion(tasks=list(course.planning))
-    if course.problem:
-        expansion.ends.append(End(course.since, "failed", course.problem))
-    if course.shape is not None:
-        _Unfolding(course.shape, course.since, request, results, until, expansion).run()
-    return expansion
+def advance(expansion: Expansion, ground: Ground, positions: Iterable[int]) -> Expansion:
+    """The expansion after something new was recorded of the steps at `positions`. It is what `expand` gives, at the price of what changed.
 
+    A step follows from its own records and from what the steps before it have done, and what is done stays as it is: so besides these
+    steps only those need a look that take input from one that has just become done.
+    """
+    shape = ground.shape
+    steps = list(expansion.steps)
+    active = dict(expansion.active)
+    undone, end = expansion.undone, expansion.end
 
-class _Unfolding:
-    """One walk through a plan, each step after all that it waits for."""
+    def lookup(task: str) -> Done | None:
+        return steps[shape.positions[task]].done.get(task)
 
-    def __init__(
-        self, shape: PlanShape, since: Moment, request: Request, results: Results, until: int, into: Expansion
-    ) -> None:
-        self._shape = shape
-        self._since = since
-        self._request = request
-        self._results = results
-        self._until = until
-        self._into = into
-        self._handovers: dict[str, _Handover] = {}
-
-    def run(self) -> None:
-        into = self._into
-        for step in self._shape.steps:
-            if isinstance(step, Loop):
-                self._loop(step)
-            elif step in self._shape.rescues:
-                self._rescue(step)
-            else:
-                done = self._task(step, 1, into.done.get, self._since).done
-                if done is not None:
-                    into.done[step] = done
-        if len(into.done) == len(self._shape.tasks) - len(self._shape.rescues):
-            into.ends.append(End(max(done.moment for done in into.done.values()), "completed"))
-
-    def _loop(self, loop: Loop) -> None:
-        into = self._into
-        last: dict[str, Done] = {}
-        review: Done | None = None
-        for round_ in range(1, loop.rounds + 1):
-            this: dict[str, Done] = {}
-
-            def lookup(task: str, this: dict[str, Done] = this) -> Done | None:
-                return this.get(task) if task in loop.body else into.done.get(task)
-
-            for member in loop.body:
-                extra = _revision_inputs(last[member], review) if member == loop.task and review else {}
-                task = self._task(member, round_, lookup, review.moment if review else self._since, extra)
-                if task.done is not None:
-                    this[member] = task.done
-            review = this.get(loop.reviewer)
-            if review is None:
-                return
-            try:
-                verdict = into.reviews[loop.reviewer] = Review.model_validate(review.output)
-            except ValidationError:
-                who = f"task {version(loop.reviewer, round_)} ({self._shape.tasks[loop.reviewer].role})"
-                self._fail(review.moment, f"{who} reviews {loop.task}, but its output is no review")
-                return
-            if verdict.verdict == "approve":
-                self._settle(this, review.moment)
-                return
-            last = this
-            if verdict.verdict == "reject":
-                break
-        if review is None:
-            return
-        if loop.then is not None:
-            self._handovers[loop.then] = _Handover(loop, last, review)
+    queued = set(positions)
+    ahead = sorted(queued)
+    while ahead:
+        position = heapq.heappop(ahead)
+        was_done = bool(steps[position].done)
+        steps[position] = now = unfold(shape.steps[position], ground, lookup)
+        if in_progress := now.in_progress:
+            active[position] = in_progress
         else:
-            self._fail(review.moment, _not_approved(loop, into.reviews[loop.reviewer]))
-
-    def _rescue(self, task_id: str) -> None:
-        handover = self._handovers.get(task_id)
-        if handover is None:
-            self._into.tasks.append(TaskState(task_id, self._shape.tasks[task_id]))
-            return
-
-        def lookup(task: str) -> Done | None:
-            return handover.last.get(task) or self._into.done.get(task)
-
-        reviewed = handover.last[handover.loop.task]
-        extra = _revision_inputs(reviewed, handover.review)
-        task = self._task(task_id, 1, lookup, handover.review.moment, extra)
-        if task.done is not None and task.role != ESCALATION:
-            self._settle({**handover.last, handover.loop.task: task.done}, task.done.moment)
-
-    def _task(
-        self,
-        planned_id: str,
-        round_: int,
-        lookup: Callable[[str], Done | None],
-        since: Moment,
-        extra: dict[str, JsonValue] | None = None,
-    ) -> TaskState:
-        planned = self._shape.tasks[planned_id]
-        resolved = resolve(self._shape.inputs[planned_id], self._request, lookup, since)
-        if resolved is not None and resolved.values is not None:
-            values = {"request": self._request.text, **planned.params, **resolved.values, **(extra or {})}
-            resolved = Resolution(resolved.moment, values)
-        task = follow_task(version(planned_id, round_), planned, resolved, self._results, until=self._until)
-        self._into.tasks.append(task)
-        if task.moment is not None and task.status == "failed":
-            self._fail(task.moment, task.problem)
-        if planned.role == ESCALATION and task.done is not None:
-            self._escalate(task, task.done)
-        return task
-
-    def _escalate(self, task: TaskState, done: Done) -> None:
-        try:
-            escalation = Escalation.model_validate(done.output)
-        except ValidationError:
-            self._fail(done.moment, f"task {task.id} ({task.role}): its output is no escalation")
-        else:
-            self._into.ends.append(End(done.moment, "failed", escalation.question, escalation))
-
-    def _settle(self, outputs: dict[str, Done], moment: Moment) -> None:
-        self._into.done |= {task: Done(done.output, max(moment, done.moment)) for task, done in outputs.items()}
-
-    def _fail(self, moment: Moment, reason: str) -> None:
-        self._into.ends.append(End(moment, "failed", reason))
-
-
-def _revision_inputs(reviewed: Done, review: Done) -> dict[str, JsonValue]:
-    return {"previous": reviewed.output, "notes": review.output}
-
-
-def _not_approved(loop: Loop, review: Review) -> str:
-    reasons = review.reasons or "; ".join(note.problem for note in review.notes) or "no reasons given"
-    if review.verdict == "reject":
-        return f"{loop.reviewer} rejected {loop.task}: {reasons}"
-    return f"{loop.reviewer} did not approve {loop.task} after {loop.rounds - 1} revisions: {reasons}"
+            active.pop(position, None)
+        end = end or now.end
+        if now.done and not was_done:
+            undone -= 1
+            for taker in shape.takers[position]:
+                if taker not in queued:
+                    queued.add(taker)
+                    heapq.heappush(ahead, taker)
+    if not undone:
+        end = end or End("completed")
+    return Expansion(tuple(steps), active, undone, end)

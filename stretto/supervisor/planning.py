@@ -1,6 +1,6 @@
 """Course: the plan that a run follows, and how the planner agent's proposals become one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pydantic import JsonValue, ValidationError
@@ -8,14 +8,15 @@ from pydantic import JsonValue, ValidationError
 from stretto.shared.contracts.decision import PlanMade, PlanningAsked
 from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.shared.contracts.proposal import PlanProposal
-from stretto.shared.contracts.request import Request
 from stretto.supervisor.errors import PlanUnusable
-from stretto.supervisor.facts import Moment
+from stretto.supervisor.facts import Moment, RequestAccepted
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
+from stretto.supervisor.records import Records
+from stretto.supervisor.retries import Retries
 from stretto.supervisor.roles import PLANNER
 from stretto.supervisor.shape import PlanShape
 from stretto.supervisor.sources import Resolution
-from stretto.supervisor.task_state import Results, TaskState, follow_task
+from stretto.supervisor.task_state import TaskState, follow_task
 
 __all__ = ["Course", "set_course"]
 
@@ -28,58 +29,59 @@ class Course:
 
     Attributes:
         since: from when on; while the planner works, since when it was asked.
+        retries: which failures are tried again, and when.
         shape: the plan; None while the planner works on it, or when `problem` says why it cannot be followed.
         planning: the planner's own tasks.
     """
 
     since: Moment
+    retries: Retries
     shape: PlanShape | None = None
     planning: tuple[TaskState, ...] = ()
     problem: str = ""
 
 
-def set_course(
-    event: PlanMade | PlanningAsked, since: Moment, request: Request, results: Results, until: int
-) -> Course:
-    """The course that follows from the decision and from the results up to sequence `until`."""
+def set_course(event: PlanMade | PlanningAsked, since: Moment, request: RequestAccepted, records: Records) -> Course:
+    """The course that follows from the decision and from what is recorded of the planner's tasks."""
+    # The request's place in the log tells runs apart, and is known to all who read it.
+    retries = Retries(event.retries, seed=str(request.seq))
     match event:
         case PlanMade(plan=plan):
-            return _follow(plan, since, ())
+            return _follow(plan, Course(since, retries))
         case PlanningAsked():
-            return _planned(event, since, request, results, until)
+            return _planned(event, Course(since, retries), request.request.text, records)
 
 
-def _follow(plan: Plan, since: Moment, planning: tuple[TaskState, ...]) -> Course:
+def _follow(plan: Plan, course: Course) -> Course:
     try:
-        return Course(since, PlanShape.of(plan), planning)
+        return replace(course, shape=PlanShape.of(plan))
     except PlanUnusable as error:
-        return Course(since, None, planning, f"the plan cannot be followed: {error}")
+        return replace(course, problem=f"the plan cannot be followed: {error}")
 
 
-def _planned(asked: PlanningAsked, since: Moment, request: Request, results: Results, until: int) -> Course:
+def _planned(asked: PlanningAsked, course: Course, request: str, records: Records) -> Course:
     offers = tuple(offer for offer in asked.roles if offer.role != PLANNER)
     asking: dict[str, JsonValue] = {
-        "request": request.text,
+        "request": request,
         "roles": [offer.model_dump(mode="json") for offer in offers],
         "problems": [],
     }
-    planning: list[TaskState] = []
     problems: tuple[str, ...] = ()
-    moment = since
+    moment = course.since
     for task_id in _PLANNING_TASKS:
         planned = PlannedTask(id=task_id, role=PLANNER)
-        task = follow_task(task_id, planned, Resolution(moment, dict(asking)), results, until=until)
-        planning.append(task)
+        task = follow_task(task_id, planned, Resolution(moment, dict(asking)), records, course.retries)
+        course = replace(course, planning=(*course.planning, task))
         moment = task.moment or moment
         if task.status == "failed":
-            return _fall_back(asked.fallback, moment, planning, task.problem)
+            return _fall_back(asked.fallback, replace(course, since=moment), task.problem)
         if task.done is None:
-            return Course(since, None, tuple(planning))
+            return course
         plan, problems = _read(task.done.output, asked)
         if plan is not None:
-            return _follow(plan, moment, tuple(planning))
+            return _follow(plan, replace(course, since=moment))
         asking |= {"problems": list(problems), "previous": task.done.output}
-    return _fall_back(asked.fallback, moment, planning, "; ".join(problems))
+    return _fall_back(asked.fallback, replace(course, since=moment), "; ".join(problems))
 
 
 def _read(output: dict[str, JsonValue], asked: PlanningAsked) -> tuple[Plan | None, tuple[str, ...]]:
@@ -101,6 +103,6 @@ def _read(output: dict[str, JsonValue], asked: PlanningAsked) -> tuple[Plan | No
     return plan, ()
 
 
-def _fall_back(fallback: Plan, since: Moment, planning: list[TaskState], why: str) -> Course:
+def _fall_back(fallback: Plan, course: Course, why: str) -> Course:
     plan = fallback.model_copy(update={"origin": "fallback", "reason": f"the planner made no usable plan: {why}"})
-    return _follow(plan, since, tuple(planning))
+    return _follow(plan, course)

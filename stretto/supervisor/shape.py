@@ -19,8 +19,8 @@ class Loop:
         task: what is reviewed.
         reviewer: who reviews it.
         body: the tasks of one round: the reviewed one, the reviewer, and all on a way from one to the other; in order.
-        rounds: reviews at the most.
-        then: runs when they are used up, or the review rejects.
+        rounds: reviews at the most, but for those that a person asks for.
+        then: the task that rescues the loop: it runs when they are used up, or the review rejects.
     """
 
     task: str
@@ -35,15 +35,17 @@ class PlanShape:
     """A plan made ready to be followed.
 
     Attributes:
-        steps: single tasks and loops, each after all that it waits for.
-        rescues: the tasks that run only when a loop ends without approval.
+        steps: single tasks and loops (each with its rescue), each after all that it waits for.
+        positions: of each task, the position of its step.
+        takers: for each step, the positions of those that take input from it.
     """
 
     plan: Plan
     tasks: Mapping[str, PlannedTask]
     inputs: Mapping[str, tuple[Input, ...]]
     steps: tuple[str | Loop, ...]
-    rescues: frozenset[str]
+    positions: Mapping[str, int]
+    takers: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanShape":
@@ -55,13 +57,26 @@ class PlanShape:
             raise PlanUnusable([str(error)]) from error
         except CycleFound as error:
             raise PlanUnusable([f"tasks wait for each other: {error}"]) from error
+        positions = {task: position for position, step in enumerate(steps) for task in _members(step)}
+        takers: list[dict[int, None]] = [{} for _ in steps]
+        for position, step in enumerate(steps):
+            for source in (source for task in _members(step) for source in _sources(inputs[task])):
+                if positions[source] != position:
+                    takers[positions[source]][position] = None
         return cls(
             plan=plan,
             tasks={task.id: task for task in plan.tasks},
             inputs=inputs,
             steps=steps,
-            rescues=frozenset(task.revision.then for task in plan.tasks if task.revision and task.revision.then),
+            positions=positions,
+            takers=tuple(map(tuple, takers)),
         )
+
+    def positions_of(self, task_id: str) -> tuple[int, ...]:
+        """Of a task's id in the run (`draft-r2`), the positions of the steps that may have it."""
+        base, _, round_ = task_id.rpartition("-r")
+        names = (task_id, base) if round_.isdecimal() else (task_id,)
+        return tuple(self.positions[name] for name in names if name in self.positions)
 
 
 def version(task: str, round_: int) -> str:
@@ -70,7 +85,7 @@ def version(task: str, round_: int) -> str:
 
 
 def lay_out(tasks: Sequence[PlannedTask], inputs: Mapping[str, tuple[Input, ...]]) -> tuple[str | Loop, ...]:
-    """Single tasks and loops, in the order in which they may run.
+    """Single tasks and loops, in the order in which they may run; a loop stands where its rescue may run.
 
     Who takes input from a reviewed task waits for its approval, or for the task that runs instead.
 
@@ -119,10 +134,31 @@ def lay_out(tasks: Sequence[PlannedTask], inputs: Mapping[str, tuple[Input, ...]
             ahead = loops.get(unit[source])
             if ahead and ahead.then and ahead.then != taker:
                 waits[unit[taker]][unit[ahead.then]] = None
+    rescued: dict[str, Loop] = {}
     for loop in loops.values():
         if loop.then:
-            waits[unit[loop.then]][loop.reviewer] = None
-    return tuple(loops.get(one, one) for one in in_order(waits, waits))
+            if unit[loop.then] != loop.then or loop.then in loops:
+                raise ValueError(f"task {loop.then} stands in a revision loop itself")
+            if loop.then in rescued:
+                raise ValueError(f"tasks {rescued[loop.then].reviewer} and {loop.reviewer} both end in {loop.then!r}")
+            rescued[loop.then] = loop
+            waits[loop.then][loop.reviewer] = None
+    steps: list[str | Loop] = []
+    for one in in_order(waits, waits):
+        if one in rescued:
+            steps.append(rescued[one])
+        elif one not in loops:
+            steps.append(one)
+        elif not loops[one].then:
+            steps.append(loops[one])
+    return tuple(steps)
+
+
+def _members(step: str | Loop) -> tuple[str, ...]:
+    """The tasks of a step, its rescue among them."""
+    if isinstance(step, str):
+        return (step,)
+    return (*step.body, step.then) if step.then else step.body
 
 
 def _sources(inputs: tuple[Input, ...]) -> tuple[str, ...]:

@@ -1,20 +1,23 @@
 """TaskState: where one task of a run stands, read off its attempts."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import JsonValue
 
 from stretto.shared.contracts.plan import PlannedTask
+from stretto.shared.contracts.question import Settled
 from stretto.shared.contracts.task import TaskFailure, TaskResult
-from stretto.supervisor.facts import Moment, ResultRecorded
+from stretto.supervisor.facts import Moment
+from stretto.supervisor.questions import Inquiry
+from stretto.supervisor.reasons import cannot_start, failed, unanswered
+from stretto.supervisor.records import Records
+from stretto.supervisor.retries import Retries
 from stretto.supervisor.sources import Done, Resolution
+from stretto.supervisor.timers import TimerOrder, retry_name
 
-__all__ = ["Results", "TaskState", "follow_task"]
-
-Results = Mapping[tuple[str, str, int], ResultRecorded]
-"""The first result of each (role, task, attempt)."""
+__all__ = ["TaskState", "follow_task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +27,45 @@ class TaskState:
     Attributes:
         id: its id in the run: the planned one, or one derived from it (`draft-r2`).
         planned: the task of the plan that it carries out.
-        status: `waiting` for its inputs, `due`, `succeeded` or `failed`.
+        status: `waiting` for its inputs, `due`, `delayed` until it may be tried again, `parked` until people have decided,
+            `succeeded` or `failed`.
         moment: since when it is so; None while waiting.
         input: what the agent gets; None while waiting.
         attempts: the results of its attempts so far, in their order.
+        settled: the questions that the attempt in hand has asked and that are settled, in the order of its steps.
+        open: those that are not.
+        retry: the timer that a delayed task waits for.
         problem: why it failed, for people.
     """
 
     id: str
     planned: PlannedTask
-    status: Literal["waiting", "due", "succeeded", "failed"] = "waiting"
+    status: Literal["waiting", "due", "delayed", "parked", "succeeded", "failed"] = "waiting"
     moment: Moment | None = None
     input: dict[str, JsonValue] | None = None
     attempts: tuple[TaskResult, ...] = ()
+    settled: tuple[Settled, ...] = ()
+    open: tuple[Inquiry, ...] = ()
+    retry: TimerOrder | None = None
     problem: str = ""
 
     @property
     def role(self) -> str:
         return self.planned.role
+
+    @property
+    def attempt(self) -> int:
+        """The attempt in hand, or the next one."""
+        return len(self.attempts) + 1
+
+    @property
+    def in_progress(self) -> bool:
+        return self.status in ("due", "delayed", "parked")
+
+    @property
+    def timers(self) -> tuple[TimerOrder, ...]:
+        """What it waits for by the clock."""
+        return (self.retry,) if self.retry else tuple(one.timer for one in self.open)
 
     @property
     def done(self) -> Done | None:
@@ -52,9 +76,9 @@ class TaskState:
 
 
 def follow_task(
-    task_id: str, planned: PlannedTask, resolved: Resolution | None, results: Results, *, until: int
+    task_id: str, planned: PlannedTask, resolved: Resolution | None, records: Records, retries: Retries
 ) -> TaskState:
-    """The task's state from those of its results that stand in the log up to sequence `until`.
+    """The task's state from what is recorded of it.
 
     A task never ends before its inputs were there: a result that is older takes effect with them.
     """
@@ -62,41 +86,52 @@ def follow_task(
         return TaskState(task_id, planned)
     if resolved.values is None:
         return TaskState(
-            task_id, planned, "failed", resolved.moment, problem=_cannot_start(task_id, planned, resolved.problem)
+            task_id, planned, "failed", resolved.moment, problem=cannot_start(task_id, planned, resolved.problem)
         )
     attempts: list[TaskResult] = []
     moment = resolved.moment
-    for number in range(1, (planned.max_attempts or 2) + 1):
-        recorded = results.get((planned.role, task_id, number))
-        if recorded is None or recorded.seq > until:
-            return TaskState(task_id, planned, "due", moment, resolved.values, tuple(attempts))
+    while True:
+        key = (planned.role, task_id, len(attempts) + 1)
+        inquiries = records.inquiries.get(key, ())
+        recorded = records.results.get(key)
+        if recorded is None:
+            return _in_hand(TaskState(task_id, planned, "due", moment, resolved.values, tuple(attempts)), inquiries)
         attempts.append(recorded.result)
         moment = max(moment, recorded.moment)
         failure = _failure(recorded.result)
         if failure is None:
             return TaskState(task_id, planned, "succeeded", moment, resolved.values, tuple(attempts))
-        if failure.kind != "retryable" or number == (planned.max_attempts or 2):
-            problem = _failed(task_id, planned, failure, number)
-            return TaskState(task_id, planned, "failed", moment, resolved.values, tuple(attempts), problem)
-    raise AssertionError("max_attempts is at least 1")
+        delay_s = retries.next_delay_s(task_id, planned, failure, len(attempts))
+        if delay_s is None:
+            problem = unanswered(task_id, planned, inquiries) if failure.error == "QuestionExpired" else ""
+            problem = problem or failed(task_id, planned, failure, len(attempts))
+            return TaskState(task_id, planned, "failed", moment, resolved.values, tuple(attempts), problem=problem)
+        if delay_s > 0:
+            timer = TimerOrder(retry_name(task_id, len(attempts) + 1), recorded.at + timedelta(seconds=delay_s))
+            fired = records.timers.get(timer.name)
+            if fired is None:
+                return TaskState(task_id, planned, "delayed", moment, resolved.values, tuple(attempts), retry=timer)
+            moment = max(moment, fired)
+
+
+def _in_hand(task: TaskState, inquiries: tuple[Inquiry, ...]) -> TaskState:
+    """The task with what its attempt in hand asked: parked while anything of it is open, then due again."""
+    if not inquiries or task.moment is None:
+        return task
+    still_open = tuple(one for one in inquiries if one.settled is None)
+    return TaskState(
+        task.id,
+        task.planned,
+        "parked" if still_open else "due",
+        max(task.moment, *(one.since for one in inquiries)),
+        task.input,
+        task.attempts,
+        tuple(one.settled for one in inquiries if one.settled is not None),
+        still_open,
+    )
 
 
 def _failure(result: TaskResult) -> TaskFailure | None:
     if result.failure is None and result.output is None:
         return TaskFailure(kind="permanent", error="EmptyResult", message="its result has neither output nor failure")
     return result.failure
-
-
-def _cannot_start(task_id: str, planned: PlannedTask, problem: str) -> str:
-    return f"task {task_id} ({planned.role}) cannot start: {problem}"
-
-
-def _failed(task_id: str, planned: PlannedTask, failure: TaskFailure, attempts: int) -> str:
-    who = f"task {task_id} ({planned.role})"
-    match failure.kind:
-        case "misconfigured":
-            return f"{who} cannot run until something is changed: {failure.message}"
-        case "retryable" if attempts > 1:
-            return f"{who} failed {attempts} times, the last time with: {failure.message}"
-        case _:
-            return f"{who} failed: {failure.message}"

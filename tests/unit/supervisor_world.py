@@ -1,9 +1,11 @@
 """A small world for the supervisor's properties: generated plans, agents whose work is a function of a seed, and a log."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Literal
 
 from hypothesis import strategies as st
 from pydantic import JsonValue
@@ -12,12 +14,14 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import Decision, Event, PlanMade, RoleOffer
 from stretto.shared.contracts.plan import Plan, PlannedTask, Revision
+from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.task import TaskFailure, TaskResult
 from stretto.shared.contracts.usage import Usage
 from stretto.supervisor.decide import DueTask, Limits, Orders, decide
 from stretto.supervisor.facts import (
     Answered,
+    Asked,
     CommandGiven,
     Decided,
     Fact,
@@ -84,13 +88,35 @@ def _review(draw: st.DrawFn, one: str) -> list[PlannedTask]:
 
 @dataclass(frozen=True)
 class Agents:
-    """What agents return, as a function of task, attempt and seed: the same whenever they are asked.
+    """What agents return and people decide, as a function of who is asked and of a seed: the same whenever they are asked.
 
-    `calm` agents never fail for good and never reject, so that how the run ends does not depend on who was first.
+    `calm` agents never fail for good and never reject, and calm people never refuse, so that how the run ends does not depend on who was
+    first.
     """
 
     seed: int
     calm: bool = False
+
+    def asks(self, due: DueTask) -> Question | None:
+        """The next question that the attempt has for a person, if it has one more: escalations have one, others sometimes."""
+        position = len(due.settled)
+        wanted = 1 if due.role == "escalation" else dice(f"{self.seed} {due.task} asks").choice([0, 0, 0, 1, 2])
+        if position >= wanted:
+            return None
+        approval = due.role != "escalation" and position % 2 == 1
+        return question(due.task, due.attempt, due.role, position, kind="approval" if approval else "question")
+
+    def decides(self, asked: Question) -> Command | None:
+        """What a person says; None when nobody says anything in time."""
+        chance = dice(f"{self.seed} {asked.id}")
+        said = chance.random()
+        if asked.kind == "question" and said < 0.3:
+            return Command(verb="answer", question=asked.id, text=asked.task)
+        if said < 0.6:
+            return Command(verb="approve", question=asked.id)
+        if said < 0.8 or (self.calm and asked.role != "escalation"):
+            return Command(verb="reject", question=asked.id, text="shorter" if said < 0.75 or self.calm else "")
+        return Command(verb="approve", question=asked.id) if self.calm else None
 
     def work(self, due: DueTask) -> TaskResult:
         chance = dice(f"{self.seed} {due.task} {due.attempt}")
@@ -108,6 +134,8 @@ class Agents:
 
     def _failure(self, chance: random.Random, due: DueTask) -> TaskFailure | None:
         dice = chance.random()
+        if any(one.outcome == "expired" for one in due.settled):
+            return TaskFailure(kind="permanent", error="QuestionExpired", message="nobody decided")
         if self.calm:
             return None
         if dice < 0.2:
@@ -126,17 +154,42 @@ class Agents:
                 verdicts = ["approve"]
             return {**made, "verdict": chance.choice(verdicts), "reasons": "because"}
         if due.role == "escalation":
-            return {**made, "question": "what now?", "summary": "it stopped"}
+            (settled,) = due.settled
+            decision = {"approved": "accept", "answered": "replace", "rejected": "revise" if settled.text else "refuse"}
+            return {
+                **made,
+                "question": "what now?",
+                "summary": "it stopped",
+                "decision": decision[settled.outcome],
+                "words": settled.text,
+                "decided_by": settled.principal,
+            }
         return made
 
 
+def question(
+    task: str, attempt: int, role: str, position: int, kind: Literal["question", "approval"] = "question"
+) -> Question:
+    return Question(
+        id=f"q-{task}-{attempt}-{position}",
+        task=task,
+        attempt=attempt,
+        role=role,
+        position=position,
+        digest=f"d{position}",
+        kind=kind,
+        text=f"what about {task}?",
+        expires_in_s=3_600,
+    )
+
+
 def made_by(given: Mapping[str, JsonValue]) -> set[str]:
-    """The tasks whose outputs stand in an input."""
+    """The tasks whose outputs stand in an input; a person's words are those of the task that asked."""
     found: set[str] = set()
     for value in given.values():
         for one in value if isinstance(value, list) else [value]:
-            if isinstance(one, dict) and isinstance(one.get("made_by"), str):
-                found.add(str(one["made_by"]))
+            if isinstance(one, dict):
+                found |= {str(one[key]) for key in ("made_by", "text") if isinstance(one.get(key), str)}
     return found
 
 
@@ -171,9 +224,16 @@ class World:
     def record(self, result: TaskResult) -> None:
         self.add(ResultRecorded(self.next_seq, at(self.next_seq), result))
 
-    def cancel(self, reason: str = "") -> None:
+    def put(self, question: Question) -> None:
+        """An attempt asks a person."""
+        self.add(Asked(self.next_seq, at(self.next_seq), question))
+
+    def command(self, command: Command, principal: str = "ada") -> None:
         seq = self.next_seq
-        self.add(CommandGiven(seq, at(seq), Command(verb="cancel", reason=reason), "ada", f"c{seq}"))
+        self.add(CommandGiven(seq, at(seq), command, principal, command.question or f"c{seq}"))
+
+    def cancel(self, reason: str = "") -> None:
+        self.command(Command(verb="cancel", reason=reason))
 
     def fire(self, name: str = "deadline") -> None:
         self.add(TimerFired(self.next_seq, at(self.next_seq), name))
@@ -187,14 +247,40 @@ class World:
     def results(self) -> list[TaskResult]:
         return [fact.result for fact in self.log if isinstance(fact, ResultRecorded)]
 
-    def finish(self, agents: Agents, order: random.Random, *, steps: int = 500) -> Answer:
-        """Let the agents do what is due, one at a time in any order, until there is an answer."""
+    def step(self, agents: Agents, order: random.Random) -> Answer | None:
+        """One thing happens of all that can: an agent works or asks, a person decides, or a timer fires. The answer, if there is one."""
+        orders = self.orders()
+        if orders.answer is not None:
+            return orders.answer
+        happens: list[Callable[[], None]] = [partial(self.go_on, agents, due) for due in orders.due]
+        happens += [partial(self.decide, agents, one.question) for one in self.state.open_questions]
+        happens += [partial(self.fire, one.name) for one in orders.timers if one.name.startswith("retry-")]
+        assert happens, "the run is open, but nothing can happen"
+        order.choice(happens)()
+        return None
+
+    def go_on(self, agents: Agents, due: DueTask) -> None:
+        """An agent takes up the due task: it asks, or it is done."""
+        asked = agents.asks(due)
+        if asked is not None:
+            self.put(asked)
+        else:
+            self.record(agents.work(due))
+
+    def decide(self, agents: Agents, asked: Question) -> None:
+        """A person decides, or the question's time runs out."""
+        command = agents.decides(asked)
+        if command is not None:
+            self.command(command)
+        else:
+            self.fire(asked.id)
+
+    def finish(self, agents: Agents, order: random.Random, *, steps: int = 3_000) -> Answer:
+        """Let happen what can, in any order, until there is an answer."""
         for _ in range(steps):
-            orders = self.orders()
-            if orders.answer is not None:
-                return orders.answer
-            assert orders.due, "the run is open, but nothing is due"
-            self.record(agents.work(order.choice(orders.due)))
+            answer = self.step(agents, order)
+            if answer is not None:
+                return answer
         raise AssertionError(f"no answer after {steps} steps")
 
 

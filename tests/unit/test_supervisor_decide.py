@@ -131,7 +131,7 @@ def test_after_the_last_round_a_person_has_to_decide() -> None:
     give(world, "escalate", OPEN)
     answer = world.orders().answer
     assert answer is not None
-    assert (answer.state, answer.answered, answer.reason) == ("needs_human", False, "Publish it?")
+    assert (answer.state, answer.answered, answer.reason) == ("failed", False, "nobody has decided: Publish it?")
     assert answer.escalation is not None
     assert answer.review is not None
     assert answer.review.reasons == "too long"
@@ -195,6 +195,8 @@ def test_nothing_found_and_approved_is_completed_but_not_answered() -> None:
 def test_a_retryable_failure_is_tried_again_until_its_attempts_are_used_up() -> None:
     world = brief()
     fail(world, "direct", "retryable")
+    assert due(world) == ["context"]
+    world.fire("retry-direct-2")
     assert [(one.task, one.attempt) for one in world.orders().due] == [("direct", 2), ("context", 1)]
     fail(world, "direct", "retryable", "still down")
     answer = world.orders().answer

@@ -10,7 +10,7 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.decision import PlanMade
 from stretto.shared.contracts.plan import Plan
 from stretto.shared.contracts.task import TaskResult
-from stretto.supervisor.decide import DueTask, decide
+from stretto.supervisor.decide import DueTask, Orders, decide
 from stretto.supervisor.facts import Answered, Decided, ResultRecorded
 from stretto.supervisor.state import RunState, evolve
 from tests.unit.supervisor_world import LIMITS, Agents, World, at, dice, fold, plans
@@ -98,7 +98,7 @@ class Supervised(RuleBasedStateMachine):
             answer = world.finish(self.agents, self.chance)
             assert self.ended is None or answer == self.ended
             world.answer(answer)
-        assert world.orders() == decide(RunState(), at(0), LIMITS)
+        assert world.orders() == Orders(outstanding=world.orders().outstanding)
 
     def _write(self, result: TaskResult) -> None:
         written = {

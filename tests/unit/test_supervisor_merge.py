@@ -7,7 +7,6 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.draft import Claim, Draft
 from stretto.shared.contracts.findings import Finding
 from stretto.shared.contracts.plan import Plan, PlannedTask
-from stretto.shared.contracts.review import Review
 from stretto.supervisor.citations import cite
 from stretto.supervisor.merge import combine_confidence
 from tests.unit.supervisor_world import World
@@ -64,7 +63,7 @@ def test_a_claim_without_any_citation_supports_nothing() -> None:
 
 def test_confidence_is_the_geometric_mean_times_the_supported_share() -> None:
     one = draft(Claim(text="One.", findings=("a",)), Claim(text="Two.", findings=("no",)), confidence=0.4)
-    combined = combine_confidence(one, cite(one, FOUND), Review(verdict="approve", confidence=0.6))
+    combined = combine_confidence(one, cite(one, FOUND), 0.6)
     assert combined == pytest.approx((0.4 * 0.9 * 0.6) ** (1 / 3) * 0.5, abs=1e-4)
 
 
