@@ -2,5 +2,6 @@
 
 from stretto.agents.agent import Agent
 from stretto.agents.context import TaskContext
+from stretto.agents.human_answer import HumanAnswer
 
-__all__ = ["Agent", "TaskContext"]
+__all__ = ["Agent", "HumanAnswer", "TaskContext"]

@@ -1,12 +1,14 @@
 """Agent: the one class that users subclass."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel
 
 from stretto.agents.context import TaskContext
 from stretto.bus.subjects import check_token
+from stretto.shared.tools.protocol import Tool
 
 __all__ = ["Agent"]
 
@@ -25,16 +27,19 @@ class Agent(ABC, Generic[In, Out]):
 
             async def handle(self, task: TranslateTask, ctx: TaskContext) -> Translation: ...
 
-    The worker does the rest: it pulls tasks, keeps the lease, stops at the deadline, validates input and output, publishes the result
-    once, and acknowledges. One instance serves all tasks of its process, several at a time: keep nothing of a task in `self`.
+    The worker does the rest: it pulls tasks, keeps the lease, records every effect, stops at the deadline, validates input and output,
+    publishes the result once, and acknowledges. One instance serves all tasks of its process, several at a time: keep nothing of a task in
+    `self`.
 
     Attributes:
         slots: how many tasks one process runs at once.
+        tools: what it may use through `ctx.tools`.
     """
 
     role: ClassVar[str]
     description: ClassVar[str]
     slots: ClassVar[int] = 4
+    tools: ClassVar[Sequence[Tool]] = ()
 
     input_type: type[In]
     output_type: type[Out]
@@ -62,6 +67,7 @@ class Agent(ABC, Generic[In, Out]):
     async def handle(self, task: In, ctx: TaskContext) -> Out:
         """Do one task.
 
-        Runs under the task's deadline and is cancelled at it, and when the run is cancelled. What it raises ends the attempt: see
+        It may be run several times for one attempt: effects that are on record are not done again (see `TaskContext`). It is cancelled at
+        the task's deadline, when the run is over, and while it waits for a person, who may take days. What it raises ends the attempt: see
         `stretto.agents.errors` for how to say whether another attempt makes sense.
         """

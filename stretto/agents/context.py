@@ -1,85 +1,144 @@
 """TaskContext: through it an agent reaches everything it may touch."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal, overload
 
+from pydantic import JsonValue
+
+from stretto.agents.effects import Effects
+from stretto.agents.human_answer import HumanAnswer
+from stretto.agents.step_memory import StepMemory
+from stretto.agents.step_model import StepModel
+from stretto.agents.toolbox import Toolbox
 from stretto.bus.subjects import TaskKey
-from stretto.shared.contracts.memory import Hits
-from stretto.shared.contracts.usage import Usage
 from stretto.shared.memory.protocol import Memory
-from stretto.shared.models.protocol import Document, Model, Output, Reply
+from stretto.shared.models.protocol import Model
+from stretto.shared.tools.protocol import Consequences, Tool
 
-__all__ = ["MeteredModel", "ScopedMemory", "TaskContext"]
-
-
-class MeteredModel:
-    """The agent's model, counting what each call takes."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self.usage = Usage()
-        self.models: list[str] = []
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    async def generate(
-        self,
-        output_type: type[Output],
-        *,
-        instructions: str,
-        question: str = "",
-        documents: Sequence[Document | str] = (),
-    ) -> Reply[Output]:
-        """As `Model.generate`; a plain string is a document without a source."""
-        reply = await self._model.generate(
-            output_type,
-            instructions=instructions,
-            question=question,
-            documents=[_document(position, one) for position, one in enumerate(documents)],
-        )
-        self.usage += reply.usage
-        if reply.model not in self.models:
-            self.models.append(reply.model)
-        return reply
-
-
-def _document(position: int, one: Document | str) -> Document:
-    return one if isinstance(one, Document) else Document(id=f"text-{position}", text=one)
-
-
-class ScopedMemory:
-    """The tenant's memory, held to the documents that the request names."""
-
-    def __init__(self, memory: Memory, scope: Sequence[str]) -> None:
-        self._memory = memory
-        self._scope = tuple(scope)
-
-    async def search(self, query: str, *, limit: int = 8) -> Hits:
-        """The passages nearest to `query`, best first."""
-        return await self._memory.search(query, scope=self._scope, limit=limit)
+__all__ = ["TaskContext"]
 
 
 async def _silent(_: str) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
 class TaskContext:
     """One attempt's surroundings.
+
+    Every effect is recorded as soon as its outcome is known. When a process dies, the handler is run again from its start in another one,
+    and what is recorded answers: so between its effects a handler must do the same each time it is run on the same task. Clocks, random
+    numbers and whatever else it asks of the world belong into `step`. Branches of a handler may run side by side (`asyncio.gather`).
 
     Attributes:
         key: run, role, task and attempt.
         model: the language model of the role.
         memory: the shared memory, for this tenant and this request's documents.
+        tools: the agent's tools.
         deadline: when the attempt is cancelled; None for no limit of its own.
         progress: `await ctx.progress("reading 8 passages")` shows a line to whoever watches the run.
     """
 
-    key: TaskKey
-    model: MeteredModel
-    memory: ScopedMemory
-    deadline: datetime | None = None
-    progress: Callable[[str], Awaitable[None]] = field(default=_silent)
+    def __init__(
+        self,
+        *,
+        key: TaskKey,
+        effects: Effects,
+        model: Model,
+        memory: Memory,
+        scope: Sequence[str] = (),
+        tools: Sequence[Tool] = (),
+        deadline: datetime | None = None,
+        progress: Callable[[str], Awaitable[None]] = _silent,
+    ) -> None:
+        self.key = key
+        self.model = StepModel(model, effects)
+        self.memory = StepMemory(memory, effects, scope=scope, writer=key.role)
+        self.tools = Toolbox(tools, effects)
+        self.deadline = deadline
+        self.progress = progress
+        self._effects = effects
+
+    @overload
+    async def step(
+        self,
+        name: str,
+        value: JsonValue,
+        function: Callable[[], Awaitable[JsonValue]],
+        *,
+        effects: Literal["none", "unkeyed"] = "none",
+    ) -> JsonValue: ...
+
+    @overload
+    async def step(
+        self,
+        name: str,
+        value: JsonValue,
+        function: Callable[[str], Awaitable[JsonValue]],
+        *,
+        effects: Literal["keyed"],
+    ) -> JsonValue: ...
+
+    async def step(
+        self,
+        name: str,
+        value: JsonValue,
+        function: Callable[..., Awaitable[JsonValue]],
+        *,
+        effects: Consequences = "none",
+    ) -> JsonValue:
+        """Do something of the agent's own, once; return what `function` returns, from the record if it was done before.
+
+        Args:
+            name: what it is, for people and for the record.
+            value: all that its outcome depends on.
+            function: does it; with `keyed` effects it is given the idempotency key, which another attempt at the task gives it too.
+            effects: `none`, `keyed` or `unkeyed`: see `Tool.effects`.
+
+        Raises:
+            QuestionExpired: nobody knew in time whether an unkeyed call had happened.
+            TaskPermanent: `value`, or what `function` returns, is nothing that JSON can say.
+            Exception: whatever `function` raises; again, when the attempt is done again.
+        """
+
+        async def call(key: str) -> JsonValue:
+            return await (function(key) if effects == "keyed" else function())
+
+        def parse(output: JsonValue) -> JsonValue:
+            return output
+
+        return await self._effects.perform("step", name, value, call, parse, effects=effects)
+
+    async def ask_human(
+        self,
+        text: str,
+        *,
+        kind: Literal["question", "approval"] = "question",
+        summary: str = "",
+        points: Sequence[str] = (),
+        options: Sequence[str] = (),
+        expires_in_s: float = 7 * 86_400.0,
+    ) -> HumanAnswer:
+        """Ask a person, and wait: for days, if need be. The agent is free meanwhile, and the handler is run again when there is an answer.
+
+        Args:
+            text: what the person has to decide, in one sentence.
+            kind: `approval` takes approve or reject alone, `question` also an answer in words.
+            summary: what was asked of the run, what was done and why a person is needed; points: what is open, one by one.
+            options: what the person can choose.
+            expires_in_s: how long it waits, by the server's clock.
+
+        Raises:
+            QuestionExpired: nobody answered in time.
+            TaskPermanent: it cannot be asked (an empty or overlong text, or no time to answer).
+        """
+        return await self._effects.ask(
+            {
+                "kind": kind,
+                "text": text,
+                "summary": summary,
+                "points": list(points),
+                "options": list(options),
+                "expires_in_s": expires_in_s,
+            }
+        )

@@ -1,11 +1,12 @@
-"""EscalationAgent: sums up for a person what the other agents could not settle."""
+"""EscalationAgent: asks a person what the other agents could not settle."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import JsonValue, ValidationError
 
 from stretto.agents.agent import Agent
 from stretto.agents.context import TaskContext
+from stretto.agents.human_answer import HumanAnswer
 from stretto.agents.material import claim_documents, finding_documents, note_documents
 from stretto.agents.prompt import render_prompt
 from stretto.agents.writer import FoundByAll
@@ -18,6 +19,11 @@ from stretto.shared.models.protocol import Document
 __all__ = ["EscalationAgent", "EscalationTask"]
 
 
+_MAX_QUESTION_CHARS = 4_000
+
+Decision = Literal["accept", "replace", "revise", "refuse"]
+
+
 class EscalationTask(Value):
     """What was asked, the last output (a draft, or whatever a user's own agent made), the last review, and what was found."""
 
@@ -28,10 +34,10 @@ class EscalationTask(Value):
 
 
 class EscalationAgent(Agent[EscalationTask, Escalation]):
-    """Closes a run with all that a person needs to decide."""
+    """Sums up what a person needs to decide, asks, and hands on what was decided."""
 
     role: ClassVar[str] = "escalation"
-    description: ClassVar[str] = "Sums up for a person what is open when the reviewer does not approve."
+    description: ClassVar[str] = "Asks a person to decide when the reviewer does not approve."
 
     async def handle(self, task: EscalationTask, ctx: TaskContext) -> Escalation:
         await ctx.progress("summing up for a person")
@@ -45,7 +51,21 @@ class EscalationAgent(Agent[EscalationTask, Escalation]):
                 *note_documents(task.notes),
             ],
         )
-        return _complete(reply.output, task)
+        made = _complete(reply.output, task)
+        answer = await ctx.ask_human(made.question, summary=made.summary, points=made.open_points, options=made.options)
+        decision = _decision(answer)
+        await ctx.progress(f"{answer.principal} decides: {decision}")
+        return made.model_copy(update={"decision": decision, "words": answer.text, "decided_by": answer.principal})
+
+
+def _decision(answer: HumanAnswer) -> Decision:
+    match answer.outcome:
+        case "approved":
+            return "accept"
+        case "answered":
+            return "replace"
+        case "rejected":
+            return "revise" if answer.text.strip() else "refuse"
 
 
 def _previous_documents(previous: dict[str, JsonValue] | None) -> list[Document]:
@@ -63,4 +83,6 @@ def _complete(made: Escalation, task: EscalationTask) -> Escalation:
         dict.fromkeys((*made.open_points, *(note.problem for note in (task.notes.notes if task.notes else ()))))
     )
     question = made.question.strip() or f"What should be the answer to: {task.request}"
+    if len(question) > _MAX_QUESTION_CHARS:
+        question = f"{question[: _MAX_QUESTION_CHARS - 1]}…"
     return made.model_copy(update={"question": question, "open_points": points})

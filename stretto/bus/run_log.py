@@ -1,7 +1,7 @@
 """Run log: what is known of a run is what is stored below its subject, in the order in which it happened."""
 
 from stretto.bus.connection import Connection
-from stretto.bus.envelope import Envelope, open_envelope
+from stretto.bus.envelope import Body, Envelope, open_envelope
 from stretto.bus.errors import Conflict, DecodeError
 from stretto.bus.jetstream import Stored
 from stretto.bus.message import Message
@@ -44,7 +44,7 @@ class RunLog:
                 return await self.append(key, subject, envelope, after=after)
             except Conflict:
                 newer = [one for one in await self.all_on(key, subject) if one.seq > after]
-                if not newer or any([await self._reads_as(type(message), one, key) for one in newer]):
+                if not newer or any([await self.read(one, key, type(message)) for one in newer]):
                     raise
                 after = newer[-1].seq
 
@@ -62,10 +62,10 @@ class RunLog:
     async def holds(self, key: RunKey, subject: str, body_type: type[Message]) -> bool:
         """Whether `subject` has a message of this type."""
         there = await self.last(key, subject)
-        if there is None or await self._reads_as(body_type, there, key):
+        if there is None or await self.read(there, key, body_type):
             return there is not None
         # Junk was last: what counts may stand before it.
-        return any([await self._reads_as(body_type, one, key) for one in await self.all_on(key, subject)])
+        return await self.first(key, subject, body_type) is not None
 
     async def fold(self, key: RunKey, *, from_seq: int = 1) -> list[Stored]:
         """Everything below the run from `from_seq` on (the request's sequence, where known: that makes it cheap)."""
@@ -81,13 +81,22 @@ class RunLog:
         """Every message on one subject below the run, in order."""
         return await self._connection.jetstream.read(self._subjects.runs_stream(key.shard), subject)
 
-    async def _reads_as(self, body_type: type[Message], stored: Stored, key: RunKey) -> bool:
+    async def first(self, key: RunKey, subject: str, body_type: type[Body]) -> tuple[Envelope, Body] | None:
+        """The first message of this type on one subject below the run: of what is written once it is the one that counts."""
+        for stored in await self.all_on(key, subject):
+            found = await self.read(stored, key, body_type)
+            if found is not None:
+                return found
+        return None
+
+    async def read(self, stored: Stored, key: RunKey, body_type: type[Body]) -> tuple[Envelope, Body] | None:
+        """What is stored below the run, as a message of this type; None if it is none."""
         try:
             envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key))
-            open_envelope(envelope, body_type)
+            body = open_envelope(envelope, body_type)
         except DecodeError:
-            return False
-        return (envelope.tenant, envelope.run) == (key.tenant, key.run)
+            return None
+        return (envelope, body) if (envelope.tenant, envelope.run) == (key.tenant, key.run) else None
 
     async def _written_by(self, key: RunKey, subject: str, envelope: Envelope) -> int | None:
         there = await self.last(key, subject)

@@ -42,11 +42,23 @@ class Observation(Value):
     failure: EffectFailure | None = None
 
 
-class _Entry(Message):
+class Intent(Message):
+    """An effect with consequences begins. Without a step at its position it is not known whether it happened.
+
+    Attributes:
+        position: among the attempt's effects, in the order in which they begin.
+        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex.
+        key: the idempotency key that it is called with.
+        observations: what was read since the entry before.
+    """
+
+    TYPE: ClassVar[str] = "intent"
+
     position: _Position
     kind: StepKind
     name: str
     digest: str
+    key: str
     observations: tuple[Observation, ...] = ()
 
     @property
@@ -54,27 +66,12 @@ class _Entry(Message):
         return Identity(self.kind, self.name, self.digest)
 
 
-class Intent(_Entry):
-    """An effect with consequences begins. Without a step at its position it is not known whether it happened.
-
-    Attributes:
-        position: among the attempt's effects, in the order in which they begin.
-        digest: SHA-256 of its input as canonical JSON, in hex.
-        key: the idempotency key that it is called with.
-        observations: what was read since the entry before.
-    """
-
-    TYPE: ClassVar[str] = "intent"
-
-    key: str
-
-
-class Step(_Entry):
+class Step(Message):
     """The outcome of one effect. Written once.
 
     Attributes:
         position: among the attempt's effects, in the order in which they begin.
-        digest: SHA-256 of its input as canonical JSON, in hex.
+        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex.
         resumption: how many questions of the attempt were settled when it was recorded.
         end: `done` (it gave `output`), `failed` (see `failure`), `abandoned` (the handler gave it up before it was known), or `not_done` (a
             person said that it had not happened: it is tried anew at a later position).
@@ -83,10 +80,19 @@ class Step(_Entry):
 
     TYPE: ClassVar[str] = "step"
 
+    position: _Position
+    kind: StepKind
+    name: str
+    digest: str
     resumption: Annotated[int, Field(ge=0)] = 0
     end: Literal["done", "failed", "abandoned", "not_done"] = "done"
     output: JsonValue = None
     failure: EffectFailure | None = None
+    observations: tuple[Observation, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.kind, self.name, self.digest)
 
 
 def digest_of(value: JsonValue) -> str:

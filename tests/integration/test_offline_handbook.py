@@ -7,15 +7,14 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from stretto.agents.context import MeteredModel, ScopedMemory, TaskContext
 from stretto.agents.researcher import Researcher, ResearchTask
-from stretto.bus.subjects import RunKey, TaskKey
 from stretto.shared.contracts.findings import Findings
 from stretto.shared.memory.embedder import MiniLM
 from stretto.shared.memory.ingest import Ingest
 from stretto.shared.memory.local import LocalMemory
 from stretto.shared.memory.store import VectorStore
 from stretto.shared.models.offline import OfflineModel
+from tests.unit.agent_world import surroundings
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 QUESTIONS = yaml.safe_load((FIXTURES / "handbook_questions.yaml").read_text())
@@ -32,11 +31,7 @@ async def memory(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loca
 
 
 async def research(question: str, memory: LocalMemory) -> Findings:
-    ctx = TaskContext(
-        key=TaskKey(RunKey(0, "acme", "run-1"), "researcher", "direct", 1),
-        model=MeteredModel(OfflineModel(embed=memory.embed)),
-        memory=ScopedMemory(memory, ()),
-    )
+    ctx = surroundings(OfflineModel(embed=memory.embed), memory=memory)
     return await Researcher().handle(ResearchTask(request=question), ctx)
 
 

@@ -1,15 +1,23 @@
 """A task's surroundings for agents under test: a memory that is a list, and a progress log."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
-from stretto.agents.context import MeteredModel, ScopedMemory, TaskContext
+from stretto.agents.context import TaskContext
+from stretto.agents.effects import Effects
+from stretto.agents.gate import Gate
+from stretto.bus.journal import Entry, Journal
+from stretto.bus.step import Intent, Step
 from stretto.bus.subjects import RunKey, TaskKey
 from stretto.shared.contracts.memory import Hit, Hits, MemoryStats, Record, SourceState
+from stretto.shared.contracts.question import Question, Settled
+from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model
 from stretto.shared.models.terms import Parts, coverage, terms_of
 
-__all__ = ["ListMemory", "record", "surroundings"]
+__all__ = ["ListMemory", "ListedSteps", "record", "settle", "surroundings"]
 
 
 def record(id_: str, text: str, *, source: str = "refunds.md", place: str = "Refunds, line 1") -> Record:
@@ -21,6 +29,21 @@ def record(id_: str, text: str, *, source: str = "refunds.md", place: str = "Ref
         place=place,
         writer="me",
         added_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+def settle(
+    question: Question, outcome: Literal["answered", "approved", "rejected", "expired"], text: str = ""
+) -> Settled:
+    """As a person, or the clock, settles it."""
+    return Settled(
+        question=question.id,
+        position=question.position,
+        digest=question.digest,
+        outcome=outcome,
+        text=text,
+        principal="" if outcome == "expired" else "ann",
+        at=datetime(2026, 1, 1, tzinfo=UTC),
     )
 
 
@@ -63,16 +86,60 @@ class ListMemory:
         raise NotImplementedError
 
 
+class ListedSteps:
+    """Keeps entries in memory: what is written first counts."""
+
+    def __init__(self) -> None:
+        self.steps: dict[int, Step] = {}
+        self.intents: dict[int, Intent] = {}
+
+    async def write(self, entry: Entry, *, message_id: str) -> tuple[Entry, bool]:
+        if isinstance(entry, Step):
+            there: Step | Intent = self.steps.setdefault(entry.position, entry)
+        else:
+            there = self.intents.setdefault(entry.position, entry)
+        return there, there is entry  # type: ignore[return-value]  # each kind has its own place
+
+
 def surroundings(
-    model: Model, *, memory: ListMemory | None = None, task: str = "task", progress: list[str] | None = None
+    model: Model,
+    *,
+    memory: Memory | None = None,
+    task: str = "task",
+    progress: list[str] | None = None,
+    steps: ListedSteps | None = None,
+    settled: Sequence[Settled] = (),
+    asked: asyncio.Queue[Question] | None = None,
 ) -> TaskContext:
+    """The surroundings of an attempt without a bus.
+
+    Args:
+        steps: what is on record, and will be; settled: its questions that are settled.
+        asked: gets the questions that it asks; after one the handler waits for ever.
+    """
+    key = TaskKey(RunKey(0, "acme", "run-1"), "any", task, 1)
+    steps = steps or ListedSteps()
+
     async def note(line: str) -> None:
         if progress is not None:
             progress.append(line)
 
-    return TaskContext(
-        key=TaskKey(RunKey(0, "acme", "run-1"), "any", task, 1),
-        model=MeteredModel(model),
-        memory=ScopedMemory(memory or ListMemory(), ()),
-        progress=note,
+    async def put(question: Question) -> None:
+        if asked is not None:
+            asked.put_nowait(question)
+
+    effects = Effects(
+        key=key,
+        journal=Journal(
+            key=key,
+            store=steps,
+            steps=list(steps.steps.values()),
+            intents=list(steps.intents.values()),
+            settled=[one.position for one in settled],
+        ),
+        gate=Gate(),
+        put=put,
+        settled=settled,
+        spawn=asyncio.get_running_loop().create_task,
     )
+    return TaskContext(key=key, effects=effects, model=model, memory=memory or ListMemory(), progress=note)

@@ -1,9 +1,14 @@
 """The four specialists: what their code holds to, whatever the model says."""
 
+import asyncio
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import JsonValue
 
+from stretto.agents.errors import QuestionExpired
 from stretto.agents.escalation import EscalationAgent, EscalationTask
 from stretto.agents.exact_quote import find_exact
 from stretto.agents.researcher import Researcher, ResearchTask
@@ -12,10 +17,11 @@ from stretto.agents.writer import Writer, WriteTask
 from stretto.shared.contracts.draft import Claim, Draft
 from stretto.shared.contracts.escalation import Escalation
 from stretto.shared.contracts.findings import Finding, Findings, Quote, Quotes
+from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.review import Review, ReviewNote
 from stretto.shared.models.offline import OfflineModel
 from stretto.shared.models.scripted import ScriptedModel, ScriptLine
-from tests.unit.agent_world import ListMemory, record, surroundings
+from tests.unit.agent_world import ListedSteps, ListMemory, record, settle, surroundings
 
 QUESTION = "How are refunds paid?"
 REFUNDS = record("r-1", "Refunds take five days.\nA refund is paid\nto the original method.")
@@ -162,19 +168,69 @@ async def test_an_honest_gap_is_approved_without_a_model() -> None:
     assert review.verdict == "approve"
 
 
+async def escalate(
+    task: EscalationTask, reply: Escalation, outcome: Literal["answered", "approved", "rejected", "expired"], text: str
+) -> tuple[Question, Escalation]:
+    """What a person is asked, and what comes of it; the model is asked once."""
+    steps, asked = ListedSteps(), asyncio.Queue[Question]()
+    with ScriptedModel([ScriptLine(Escalation, reply, reads=("The last word.", "too dry", PAID.quote))]) as model:
+        waiting = asyncio.ensure_future(EscalationAgent().handle(task, surroundings(model, steps=steps, asked=asked)))
+        question = await asked.get()
+        waiting.cancel()
+        settled = [settle(question, outcome, text)]
+        return question, await EscalationAgent().handle(task, surroundings(model, steps=steps, settled=settled))
+
+
+ESCALATED = EscalationTask.model_validate(
+    {
+        "request": QUESTION,
+        "previous": {"text": "The last word."},
+        "notes": Review(verdict="revise", notes=(ReviewNote(rule="style", problem="too dry"),)),
+        "findings": [FOUND.model_dump()],
+    }
+)
+DRY = Escalation(
+    question="Dry or not?", summary="It is dry.", open_points=("tone",), options=("yes", "no"), decision="accept"
+)
+
+
 @pytest.mark.parametrize(
     "previous", [{"answered": True, "claims": [{"text": "The last word."}]}, {"text": "The last word."}]
 )
-async def test_an_escalation_shows_the_last_output_and_all_notes(previous: dict[str, object]) -> None:
-    notes = Review(verdict="revise", notes=(ReviewNote(rule="style", problem="too dry"),))
-    task = EscalationTask.model_validate(
-        {"request": QUESTION, "previous": previous, "notes": notes, "findings": [FOUND.model_dump()]}
-    )
-    reply = Escalation(question="Dry or not?", summary="It is dry.", open_points=("tone",), options=("yes", "no"))
-    with ScriptedModel([ScriptLine(Escalation, reply, reads=("The last word.", "too dry", PAID.quote))]) as model:
-        made = await EscalationAgent().handle(task, surroundings(model))
+async def test_an_escalation_shows_a_person_the_last_output_and_all_notes(previous: dict[str, JsonValue]) -> None:
+    task = ESCALATED.model_copy(update={"previous": previous})
+    question, _ = await escalate(task, DRY, "approved", "")
+    assert (question.kind, question.text, question.summary) == ("question", "Dry or not?", "It is dry.")
+    assert question.points == ("tone", "too dry")
+    assert question.options == ("yes", "no")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text", "decision"),
+    [
+        ("approved", "", "accept"),
+        ("approved", "fine", "accept"),
+        ("answered", "It is wet.", "replace"),
+        ("rejected", "Make it wet.", "revise"),
+        ("rejected", " ", "refuse"),
+    ],
+)
+async def test_an_escalation_hands_on_what_a_person_decides(
+    outcome: Literal["answered", "approved", "rejected"], text: str, decision: str
+) -> None:
+    _, made = await escalate(ESCALATED, DRY, outcome, text)
+    assert (made.decision, made.words, made.decided_by) == (decision, text, "ann")
     assert made.open_points == ("tone", "too dry")
-    assert made.options == ("yes", "no")
+
+
+async def test_an_escalation_that_nobody_decides_fails() -> None:
+    with pytest.raises(QuestionExpired):
+        await escalate(ESCALATED, DRY, "expired", "")
+
+
+async def test_an_overlong_question_is_cut() -> None:
+    question, _ = await escalate(ESCALATED, DRY.model_copy(update={"question": "x" * 5_000}), "approved", "")
+    assert len(question.text) == 4_000
 
 
 async def test_offline_the_four_make_a_cited_answer_or_none() -> None:

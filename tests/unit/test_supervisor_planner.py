@@ -2,22 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import cast
 
 from pydantic import BaseModel
 
-from stretto.agents.context import MeteredModel, ScopedMemory, TaskContext
 from stretto.bus.agent_card import AgentCard
-from stretto.bus.subjects import RunKey, TaskKey
 from stretto.shared.contracts.decision import RoleOffer
 from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.offline import OfflineModel
-from stretto.shared.models.protocol import Document, Model, Output, Reply
+from stretto.shared.models.protocol import Document, Output, Reply
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 from stretto.supervisor.planner import Planner, PlannerTask
 from stretto.supervisor.roles import BUILT_IN_ROLES, offer_of
+from tests.unit.agent_world import surroundings
 
 PROPOSAL = PlanProposal(reason="one step", answer="only")
 
@@ -39,12 +36,6 @@ class OneReply:
         return Reply(output_type.model_validate(PROPOSAL.model_dump()), self.name, Usage(model_calls=1))
 
 
-def context(model: Model) -> TaskContext:
-    key = TaskKey(RunKey(0, "acme", "run-1"), "planner", "plan", 1)
-    memory = ScopedMemory(cast("Memory", None), ())  # a planner that searched would fail here
-    return TaskContext(key=key, model=MeteredModel(model), memory=memory)
-
-
 async def test_the_model_is_given_the_request_the_roles_and_the_problems() -> None:
     model = OneReply()
     task = PlannerTask(
@@ -53,7 +44,7 @@ async def test_the_model_is_given_the_request_the_roles_and_the_problems() -> No
         problems=("nothing uses the output of task a",),
         previous=PROPOSAL,
     )
-    assert await Planner().handle(task, context(model)) == PROPOSAL
+    assert await Planner().handle(task, surroundings(model)) == PROPOSAL
     assert model.question == "what?"
     assert "You plan the work" in model.instructions
     assert [(one.kind, one.id, one.text) for one in model.documents] == [
@@ -65,7 +56,7 @@ async def test_the_model_is_given_the_request_the_roles_and_the_problems() -> No
 
 async def test_what_the_offline_model_plans_keeps_the_rules() -> None:
     offers = {offer.role: offer for offer in BUILT_IN_ROLES}
-    proposal = await Planner().handle(PlannerTask(request="what?", roles=BUILT_IN_ROLES), context(OfflineModel()))
+    proposal = await Planner().handle(PlannerTask(request="what?", roles=BUILT_IN_ROLES), surroundings(OfflineModel()))
     assert {task.role for task in proposal.tasks} == offers.keys()
     assert check_plan(proposal.tasks, proposal.answer, offers, PROPOSAL_BOUNDS) == ()
 

@@ -1,0 +1,195 @@
+"""Attempt: one try at one task, from what is on record of it to its outcome, or to whatever stops it."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from stretto.agents.agent import Agent
+from stretto.agents.context import TaskContext
+from stretto.agents.effects import Effects
+from stretto.agents.errors import TaskPermanent, TaskRetryable
+from stretto.agents.gate import Gate, Stop
+from stretto.agents.outcome import failure_of, input_of, is_foreseen, output_of
+from stretto.bus.errors import JournalMismatch
+from stretto.bus.failpoints import reach
+from stretto.bus.journal import Journal
+from stretto.bus.subjects import TaskKey
+from stretto.shared.contracts.question import Question
+from stretto.shared.contracts.step import models_of, usage_of
+from stretto.shared.contracts.task import RunTask, TaskResult
+from stretto.shared.memory.protocol import Memory
+from stretto.shared.models.protocol import Model
+from stretto.shared.tools.protocol import Tool
+
+__all__ = ["Attempt"]
+
+_log = logging.getLogger(__name__)
+_LAST_WRITES_S = 2.0
+_CANCEL_AGAIN_S = 1.0
+
+Written = TypeVar("Written")
+
+
+class Attempt:
+    """Runs the agent's handler in a task of its own.
+
+    Args:
+        put: writes a question into the run's log, once.
+        instance: the process that does it.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: Agent[Any, Any],
+        key: TaskKey,
+        task: RunTask,
+        journal: Journal,
+        model: Model,
+        memory: Memory,
+        tools: Sequence[Tool],
+        put: Callable[[Question], Awaitable[None]],
+        progress: Callable[[str], Awaitable[None]],
+        instance: str,
+    ) -> None:
+        self._agent = agent
+        self.key = key
+        self._task = task
+        self._journal = journal
+        self._model = model
+        self._memory = memory
+        self._tools = tools
+        self._put = put
+        self._progress = progress
+        self._instance = instance
+        self._gate = Gate()
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    def stop(self, reason: Stop) -> None:
+        """Stop the handler."""
+        self._gate.stop(reason)
+
+    async def run(self) -> TaskResult | Stop:
+        """Return the attempt's result, or why it has none yet. Cancelling this cancels the handler."""
+        began = time.monotonic()
+        left_s = _left_s(self._task)
+        timer = left_s is not None and asyncio.get_running_loop().call_later(
+            max(0.0, left_s), self._gate.stop, Stop.TIME
+        )
+        try:
+            ended = await self._supervise()
+        finally:
+            self._gate.stop(Stop.TIME)  # for what the handler left behind
+            if timer:
+                timer.cancel()
+        if isinstance(ended, Stop):
+            return ended
+        failure = None if isinstance(ended, dict) else failure_of(ended)
+        return TaskResult(
+            task=self.key.task,
+            attempt=self.key.attempt,
+            role=self.key.role,
+            agent=self._instance,
+            output=ended if isinstance(ended, dict) else None,
+            failure=failure,
+            usage=usage_of(self._journal.steps),
+            models=models_of(self._journal.steps),
+            seconds=time.monotonic() - began,
+        )
+
+    async def _supervise(self) -> dict[str, Any] | Exception | Stop:
+        """The handler's output or error, or why it has neither."""
+        async with asyncio.TaskGroup() as group:
+
+            def spawn(coro: Coroutine[Any, Any, Written]) -> asyncio.Task[Written]:
+                task = group.create_task(coro)
+                self._writes.add(task)
+                task.add_done_callback(self._writes.discard)
+                return task
+
+            effects = Effects(
+                key=self.key,
+                journal=self._journal,
+                gate=self._gate,
+                put=self._put,
+                settled=self._task.settled,
+                spawn=spawn,
+            )
+            handler = group.create_task(self._handle(effects))
+            try:
+                await _first(handler, self._gate.stopped)
+                await _first(handler, self._gate.due)
+            except asyncio.CancelledError:
+                self._gate.stop(Stop.SHUT_DOWN)
+                raise
+            finally:
+                await self._end(handler)
+            match self._gate.reason:
+                case None:
+                    return _outcome(handler)
+                case Stop.TIME:
+                    return self._out_of_time(effects)
+                case Stop.BROKEN:
+                    return self._gate.error or TaskRetryable("the journal cannot go on")
+                case reason:
+                    return reason
+
+    async def _handle(self, effects: Effects) -> dict[str, Any] | Exception:
+        context = TaskContext(
+            key=self.key,
+            effects=effects,
+            model=self._model,
+            memory=self._memory,
+            scope=self._task.scope,
+            tools=self._tools,
+            deadline=self._task.deadline,
+            progress=self._progress,
+        )
+        try:
+            given = input_of(self._agent, self._task.input)
+            reach("agent.before_start")
+            output = output_of(self._agent, await self._agent.handle(given, context))
+        except Exception as error:  # noqa: BLE001 (the edge of a handler: whatever it raises is this attempt's outcome)
+            if not is_foreseen(error):
+                _log.warning("%s %s of run %s failed", self.key.role, self.key.task, self.key.run.run, exc_info=True)
+            return error
+        for entry in self._journal.unasked:
+            return JournalMismatch(entry.position, str(entry.identity), "nothing any more")
+        return output
+
+    async def _end(self, handler: asyncio.Task[Any]) -> None:
+        """Wait for a handler that is over or cancelled, and for what was to be written of its outcomes."""
+        while not handler.done():
+            handler.cancel()
+            await asyncio.wait({handler}, timeout=_CANCEL_AGAIN_S)
+        if self._writes:
+            await asyncio.wait(self._writes, timeout=_LAST_WRITES_S)
+            for write in list(self._writes):
+                write.cancel()
+
+    def _out_of_time(self, effects: Effects) -> Exception:
+        if effects.unsure:
+            names = ", ".join(map(repr, effects.unsure))
+            return TaskPermanent(f"not finished within its time, and whether {names} happened is not known")
+        return TaskRetryable("not finished within its time")
+
+
+async def _first(*waiting: asyncio.Future[Any]) -> None:
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+
+
+def _outcome(handler: asyncio.Task[dict[str, Any] | Exception]) -> dict[str, Any] | Exception:
+    if handler.cancelled():
+        return TaskRetryable("the handler cancelled itself")
+    return handler.result()
+
+
+def _left_s(task: RunTask) -> float | None:
+    """Seconds that an attempt has from now on."""
+    limits_s = [task.time_limit_s] if task.time_limit_s else []
+    if task.deadline:
+        limits_s.append((task.deadline - datetime.now(UTC)).total_seconds())
+    return min(limits_s, default=None)

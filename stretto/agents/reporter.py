@@ -1,0 +1,30 @@
+"""Reporter: tells whoever watches a run what an agent does for it. Progress is never stored, and never worth a task."""
+
+import contextlib
+from typing import Literal
+
+from stretto.bus.codec import encode
+from stretto.bus.connection import Connection
+from stretto.bus.envelope import Envelope
+from stretto.bus.errors import BusError
+from stretto.bus.subjects import Subjects, TaskKey
+from stretto.shared.contracts.progress import Progress
+
+__all__ = ["Reporter"]
+
+
+class Reporter:
+    """Speaks for one process of one role."""
+
+    def __init__(self, *, connection: Connection, subjects: Subjects, instance: str) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._instance = instance
+
+    async def tell(self, key: TaskKey, kind: Literal["started", "note"], text: str) -> None:
+        progress = Progress(
+            kind=kind, role=key.role, task=key.task, attempt=key.attempt, agent=self._instance, text=text
+        )
+        envelope = Envelope.of(progress, tenant=key.run.tenant, run=key.run.run, sender=self._instance)
+        with contextlib.suppress(BusError):
+            await self._connection.publish(self._subjects.progress(key.run, key.role), encode(envelope))
