@@ -1,19 +1,25 @@
 """Moments: times and spans as a person reads them."""
 
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 __all__ = ["ahead", "local", "since", "span"]
 
-_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"))
+_FEW: Final = 10
+
+_UNITS: Final = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
 def span(seconds: float) -> str:
-    """A span in its largest whole unit: `6 d`, `3 h`, `12 min`, `8 s`."""
-    for size_s, unit in _UNITS:
-        if seconds >= size_s:
-            return f"{int(seconds // size_s)} {unit}"
-    return f"{max(0, int(seconds))} s"
+    """A span in its largest unit and, while that is a small number, the next one: `6 d 23 h`, `12 min`, `8 s`."""
+    left_s = max(0, int(seconds))
+    for (size_s, unit), (next_s, next_unit) in pairwise(_UNITS):
+        if left_s >= size_s:
+            whole, rest_s = divmod(left_s, size_s)
+            rest = rest_s // next_s
+            return f"{whole} {unit} {rest} {next_unit}" if rest and whole < _FEW else f"{whole} {unit}"
+    return f"{left_s} s"
 
 
 def since(at: datetime, now: datetime) -> str:

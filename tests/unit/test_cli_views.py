@@ -147,7 +147,7 @@ def waiting(**fields: Any) -> AskedQuestion:
 
 def test_a_question_holds_what_a_person_needs_to_decide() -> None:
     assert question_text(waiting()) == "Blue or green?\n\nTwo differ.\n\nOpen:\n- a\n\nYou can:\n- b\n- c"
-    assert list_row(waiting(), NOW)[:4] == ("q-1", "5 min ago", "in 2 d", "run-1")
+    assert list_row(waiting(), NOW)[:4] == ("q-1", "5 min ago", "in 2 d 23 h", "run-1")
     assert ways_to_settle(waiting(), tenant="acme") == [
         "stretto inbox approve q-1 --tenant acme",
         'stretto inbox answer q-1 "YOUR ANSWER" --tenant acme',
@@ -164,7 +164,7 @@ def test_an_approval_offers_no_words() -> None:
 @pytest.mark.parametrize(
     ("fields", "state", "said"),
     [
-        ({}, "open", "open until .* \\(in 2 d\\)"),
+        ({}, "open", "open until .* \\(in 2 d 23 h\\)"),
         ({"settled": "approved"}, "approved", "approved by ann at .*: go"),
         ({"settled": "expired"}, "expired", "expired at .*: nobody had decided by then"),
         ({"ended": "cancelled"}, "moot", "not settled: the run is over \\(cancelled\\)"),
@@ -184,9 +184,19 @@ def test_how_a_question_stands_is_said_in_a_line(fields: dict[str, Any], state: 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (7_199, "1 h"), (86_400 * 6.9, "6 d"), (-3, "0 s")],
+    [
+        (0.4, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (95, "1 min 35 s"),
+        (725, "12 min"),
+        (7_199, "1 h 59 min"),
+        (86_400 * 6.96, "6 d 23 h"),
+        (86_400 * 89.5, "89 d"),
+        (-3, "0 s"),
+    ],
 )
-def test_a_span_is_said_in_its_largest_whole_unit(seconds: float, shown: str) -> None:
+def test_a_span_is_said_as_exactly_as_people_need_it(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
     assert since(NOW - timedelta(seconds=seconds), NOW) == f"{shown} ago"
     assert ahead(NOW + timedelta(seconds=seconds), NOW) == (f"in {shown}" if seconds > 0 else "now")
