@@ -33,6 +33,7 @@ def merge(state: RunState, end: End) -> Answer:
     answer = Answer(
         state=end.state,
         reason=end.reason,
+        retry_in_s=end.retry_in_s,
         review=_review(answering, state.expansion),
         escalation=_escalation(answering, state.expansion),
         playbook=shape.plan.playbook if shape else "",

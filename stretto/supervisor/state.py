@@ -155,8 +155,8 @@ def _decided(state: RunState, fact: Decided, decision: Decision) -> RunState:
             case PlanMade() | PlanningAsked():
                 if state.planned is None:
                     state = _plan(replace(state, planned=fact))
-            case RunRejected(reason=reason):
-                state = replace(state, end=state.end or End("rejected", reason))
+            case RunRejected(reason=reason, retry_in_s=retry_in_s):
+                state = replace(state, end=state.end or End("rejected", reason, retry_in_s=retry_in_s))
             case RoleUnserved():
                 state = replace(state, end=state.end or End("failed", unserved(event)))
     return state

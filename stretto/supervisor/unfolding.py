@@ -35,11 +35,13 @@ class End:
 
     Attributes:
         overdue: it ran into its deadline; `reason` then says what it waited for.
+        retry_in_s: the request was turned away because too much was to be done; it may be sent again then.
     """
 
     state: RunEnd
     reason: str = ""
     overdue: bool = False
+    retry_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
