@@ -94,11 +94,9 @@ def test_an_open_question_for_a_person_has_an_exit_code_of_its_own(user: Stretto
     ran = user.run("ask", "Shall we refund this?", "--playbook", "decide", "--json", "-q")
 
     assert ran.code == 4, ran.err
-    assert ran.data["state"] == "needs_human"
-    assert ran.data["escalation"]["question"]
-    assert user.run("ask", "Shall we refund this?", "--playbook", "decide", "-q").out.startswith(
-        ran.data["escalation"]["question"]
-    )
+    assert ran.data["state"] == "waiting"
+    (question,) = ran.data["questions"]
+    assert user.run("ask", "Shall we refund this?", "--playbook", "decide", "-q").out.startswith(question["text"])
 
 
 def test_an_unknown_playbook_is_rejected_with_those_there_are(user: Stretto, up: Running) -> None:
