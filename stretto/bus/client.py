@@ -161,7 +161,7 @@ class Client:
                     if answer is None:
                         said = await _next(incoming)
                         answer = await self._read(said) if said else None
-                    if answer is not None and self._is_answer(answer):
+                    if answer is not None and self._is_answer(key, answer):
                         return answer
         except TimeoutError as error:
             raise TimedOut(f"run {run} has no answer after {timeout_s:g} s; it goes on") from error
@@ -180,7 +180,7 @@ class Client:
                 for fact in await self._logs.of_run(key, seen + 1):
                     seen = fact.seq
                     yield fact
-                    if fact.subject.kind == "answer" and self._is_answer(fact.envelope):
+                    if fact.subject.kind == "answer" and self._is_answer(key, fact.envelope):
                         return
                 # Nothing is yielded inside a timeout: it would go off in whatever the caller does between two events.
                 msg = await _next(incoming)
@@ -194,11 +194,13 @@ class Client:
         """The first message on the answer's subject that is one: whatever comes behind it counts for nothing."""
         for stored in await self._log.all_on(key, self._subjects.answer(key)):
             answer = await self._read(stored)
-            if answer is not None and self._is_answer(answer):
+            if answer is not None and self._is_answer(key, answer):
                 return answer
         return None
 
-    def _is_answer(self, envelope: Envelope) -> bool:
+    def _is_answer(self, key: RunKey, envelope: Envelope) -> bool:
+        if (envelope.tenant, envelope.run) != (key.tenant, key.run):  # as for supervisors, it is none then
+            return False
         if self._answer_type is None:
             return True
         try:

@@ -103,7 +103,7 @@ class TenantLogs:
         return sorted(await self.opened(found), key=lambda one: one.seq)
 
     async def opened(self, log: Sequence[Stored]) -> list[RunMessage]:
-        """Those of these messages that can be read."""
+        """Those of these messages that can be read, and say the origin that their subject says: others count for nothing."""
         facts: list[RunMessage] = []
         for stored in log:
             try:
@@ -113,7 +113,9 @@ class TenantLogs:
                 envelope = await self._wire.unpack(stored.data, stored.headers, defaults=defaults)
             except (ValueError, DecodeError):
                 continue
-            facts.append(RunMessage(subject, stored.seq, stored.at, envelope))
+            said = (envelope.tenant, envelope.run, envelope.sender if by != "unknown" else by)
+            if said == (subject.key.tenant, subject.key.run, by):
+                facts.append(RunMessage(subject, stored.seq, stored.at, envelope))
         return facts
 
     def _place(self, name: str, messages: int) -> Place | None:
