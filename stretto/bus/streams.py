@@ -156,7 +156,7 @@ def task_stream(deployment: Deployment, role: str) -> StreamSpec:
     return StreamSpec(
         name=s.tasks_stream(role),
         config={
-            "subjects": [s.tasks_of(role), s.suspects_of(role)],
+            "subjects": [s.tasks_of(role), s.suspects_of(role), s.fillers_of(role)],
             "retention": "workqueue",
             "storage": "file",
             "discard": "new",

@@ -167,7 +167,7 @@ class Subjects:
             raise ValueError("attempt or position is not a number")
         return RunSubject(RunKey(int(shard), tenant, run), kind, tuple(tail))  # type: ignore[arg-type]  # checked by _TAILS
 
-    # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}.{resumption}, and {prefix}.suspect.… in the same stream
+    # Tasks: {prefix}.task.{role}.{tenant}.{run}.{task}.{attempt}.{resumption}; beside them {prefix}.suspect.… and {prefix}.filler.…
 
     def task(self, key: TaskKey, resumption: int = 0) -> str:
         """Where an attempt is queued; anew for each time that it goes on after waiting for a person."""
@@ -192,6 +192,13 @@ class Subjects:
 
     def suspects_of(self, role: str) -> str:
         return self.suspect(self.tasks_of(role))
+
+    def filler(self, role: str, number: int) -> str:
+        """Where a message is stored that no consumer gets, for the sequence that it takes."""
+        return f"{self.prefix}.filler.{check_token(role, 'role')}.{number}"
+
+    def fillers_of(self, role: str) -> str:
+        return f"{self.prefix}.filler.{check_token(role, 'role')}.*"
 
     # Steps: {prefix}.step.{shard}.{tenant}.{run}.{role}.{task}.{attempt}.{position}, in the stream of the run's log
 

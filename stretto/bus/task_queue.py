@@ -1,5 +1,6 @@
 """Task queue: what is due for a role. A cache of the runs' logs: losing it loses nothing."""
 
+import asyncio
 import contextlib
 
 from stretto.bus.connection import Connection
@@ -14,6 +15,7 @@ from stretto.bus.wire import Wire
 __all__ = ["TaskQueue"]
 
 _STREAM_NOT_FOUND = 10059
+_AT_ONCE = 64
 
 
 class TaskQueue:
@@ -30,6 +32,33 @@ class TaskQueue:
         if role not in self._provisioned:
             await provision(self._connection, task_stream(self._deployment, role))
             self._provisioned.add(role)
+
+    async def mend(self) -> None:
+        """To be called when another server process answers: what it lost of the queues must not be in the way.
+
+        A queue that skips fsync may have lost its last messages, while the server still knows that it delivered them. It gives their
+        sequences out anew, and takes what is stored there for delivered: it would lie until a lease runs out that nobody holds. So these
+        sequences are used up here.
+        """
+        for role in sorted(self._provisioned):
+            lost = await self._lost(role)
+            fillers = [self._deployment.subjects.filler(role, number) for number in range(lost)]
+            for first in range(0, lost, _AT_ONCE):
+                some = fillers[first : first + _AT_ONCE]
+                await asyncio.gather(*(self._connection.jetstream.store(filler, b"") for filler in some))
+            if lost:
+                subjects = self._deployment.subjects
+                await self.remove(subjects.tasks_stream(role), subjects.fillers_of(role))
+
+    async def _lost(self, role: str) -> int:
+        """How many sequences were delivered that the role's stream will give out once more."""
+        spec = task_stream(self._deployment, role)
+        found = await self._connection.jetstream.api(f"STREAM.INFO.{spec.name}")
+        delivered = 0
+        for consumer in spec.consumers:
+            info = await self._connection.jetstream.api(f"CONSUMER.INFO.{spec.name}.{consumer.name}")
+            delivered = max(delivered, int(info.get("delivered", {}).get("stream_seq", 0)))
+        return max(0, delivered - int(found["state"]["last_seq"])) if "state" in found else 0
 
     async def put(self, key: TaskKey, envelope: Envelope, *, resumption: int = 0) -> None:
         """Queue one attempt, unless it is queued or in work already; `resumption` counts how often it went on after waiting.

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -29,6 +28,7 @@ from stretto.supervisor.reading import FactReader
 from stretto.supervisor.roles import PLANNER
 from stretto.supervisor.server_clock import ServerClock
 from stretto.supervisor.state import RunState, evolve
+from stretto.supervisor.unfinished import UnfinishedWork
 from stretto.supervisor.withdrawal import Withdrawal
 
 __all__ = ["Conductor"]
@@ -72,6 +72,7 @@ class Conductor:
         self._soon = soon
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
         self._reader = FactReader(subjects=self._subjects, wire=wire)
+        self._unfinished = UnfinishedWork(connection=connection, subjects=self._subjects, wire=wire)
         self._withdrawal = Withdrawal(connection=connection, deployment=deployment, wire=wire, instance=instance)
 
     async def fold(self, run: OpenRun, *, from_seq: int = 1, known: int = 0) -> RunState:
@@ -106,9 +107,8 @@ class Conductor:
                 await self._publish(run, state, orders, all_timers=all_timers or orders.parked)
                 return orders
 
-    async def withdraw_again(self, run: OpenRun, state: RunState) -> None:
-        """Take back what is out for a run that is over: whoever ended it may have died before that."""
-        orders = self._decide(run, replace(state, answered=None))
+    async def withdraw(self, run: OpenRun, orders: Orders) -> None:
+        """Take back what is out for a run that is over. For whoever finds it so: the one who ended it may have died before that."""
         await self._withdrawal.withdraw(run.key, orders.outstanding)
 
     async def reject(self, run: OpenRun, reason: str) -> None:
@@ -151,6 +151,8 @@ class Conductor:
         """Answer; then withdraw what is still out: an agent that is stopped looks whether the run is over."""
         assert orders.answer is not None  # noqa: S101 (the caller saw it)
         answer = orders.answer
+        if orders.outstanding:
+            answer = await self._unfinished.bill(run.key, answer, orders.outstanding, origin_seq=state.origin_seq)
         reach("supervisor.before_answer")
         if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)):
             return await self.fold(run, known=state.last_seq + 1)

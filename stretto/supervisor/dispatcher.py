@@ -42,6 +42,10 @@ class Dispatcher:
         """See that the role has its queue."""
         await self._queue.provision(role)
 
+    async def mend(self) -> None:
+        """Repair the queues: another server process answers now."""
+        await self._queue.mend()
+
     async def publish(self, run: OpenRun, state: RunState, orders: Orders) -> frozenset[str]:
         """Queue the due tasks that this process has not queued yet, side by side; return the roles whose queues have no room for theirs."""
         fresh = [task for task in orders.due if _published(task) not in run.published]

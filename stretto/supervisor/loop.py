@@ -1,6 +1,7 @@
 """Supervisor: serves the shards that fall to it, provisions the bus, and shares the work with the other supervisors."""
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Sequence
@@ -153,5 +154,7 @@ class Supervisor:
             self._reconnected.clear()
             if self._connection.server_id != self._server_id:
                 self._server_id = self._connection.server_id
+                with contextlib.suppress(BusError):  # away again: what it lost comes when a lease has run out
+                    await self._dispatcher.mend()
                 for shard in self._shards:
                     shard.republish()

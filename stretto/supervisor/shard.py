@@ -173,7 +173,7 @@ class Shard:
             was_over = state.is_over
             orders = await self._conductor.advance(run, state, all_timers=all_timers)
             if was_over and (delivery.deliveries > 1 or isinstance(fact, RequestAccepted)):
-                await self._conductor.withdraw_again(run, state)
+                await self._conductor.withdraw(run, orders)
             await self._let_go(run, orders)
         reach("supervisor.before_ack")
         return Hold() if held else Ack()

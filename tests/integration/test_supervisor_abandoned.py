@@ -17,6 +17,9 @@ from stretto.shared.contracts.task import TaskResult
 from tests.integration.deadly_agent import POISON
 from tests.integration.world import World, eventually, open_world
 
+PATIENCE_S = 90.0
+"""Processes start again and again here, which takes a busy machine seconds."""
+
 ONE = """
 roles: {work: works}
 tasks:
@@ -72,8 +75,8 @@ async def test_a_task_that_kills_its_agent_is_given_up_and_its_neighbours_finish
         poisoned = await world.client.submit(Request(text=POISON, playbook="one"))
         others = [await world.client.submit(Request(text=f"n{n}", playbook="one")) for n in range(10)]
         for number, run in enumerate(others):
-            assert (await world.answer(run)).text == f"n{number} survived"
-        answer = await world.answer(poisoned)
+            assert (await world.answer(run, timeout_s=PATIENCE_S)).text == f"n{number} survived"
+        answer = await world.answer(poisoned, timeout_s=PATIENCE_S)
     assert answer.state == "failed"
     assert "only (work)" in answer.reason
     assert "given up after 3 deliveries" in answer.reason

@@ -1,0 +1,64 @@
+"""Unfinished work: what the attempts have cost that a run's end cut short."""
+
+from collections.abc import Collection
+
+from stretto.bus.connection import Connection
+from stretto.bus.envelope import open_envelope
+from stretto.bus.errors import DecodeError
+from stretto.bus.jetstream import Stored
+from stretto.bus.run_log import stand_ins
+from stretto.bus.step import Step
+from stretto.bus.subjects import RunKey, Subjects, TaskKey
+from stretto.bus.wire import Wire
+from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.step import usage_of
+from stretto.shared.contracts.usage import Usage
+from stretto.supervisor.decide import Outstanding
+
+__all__ = ["UnfinishedWork"]
+
+
+class UnfinishedWork:
+    """Adds up the steps of attempts without a result. A result says what its attempt cost; of these there is none."""
+
+    def __init__(self, *, connection: Connection, subjects: Subjects, wire: Wire) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._wire = wire
+
+    async def bill(
+        self, key: RunKey, answer: Answer, outstanding: Collection[Outstanding], *, origin_seq: int
+    ) -> Answer:
+        """The answer with the cost so far of what is outstanding in it. What is under way at this moment is not known.
+
+        Raises:
+            RetryLater: the steps cannot be read now.
+        """
+        stored = await self._connection.jetstream.read(
+            self._subjects.runs_stream(key.shard), self._subjects.steps_of_run(key), from_seq=origin_seq
+        )
+        steps: dict[str, list[Step]] = {}
+        for entry in {entry.subject: entry for entry in reversed(stored)}.values():  # of each place the first
+            step = await self._step(key, entry)
+            if step is not None:
+                steps.setdefault(entry.subject.rpartition(".")[0], []).append(step)
+        spent: dict[str, Usage] = {}
+        for one in outstanding:
+            place = self._subjects.steps(TaskKey(key, one.role, one.task, one.attempt)).removesuffix(".>")
+            spent[one.task] = usage_of(steps.get(place, ()))
+        return answer.model_copy(
+            update={
+                "usage": sum(spent.values(), answer.usage),
+                "tasks": tuple(
+                    report.model_copy(update={"usage": report.usage + spent.get(report.task, Usage())})
+                    for report in answer.tasks
+                ),
+            }
+        )
+
+    async def _step(self, key: RunKey, stored: Stored) -> Step | None:
+        try:
+            envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key))
+            return open_envelope(envelope, Step)
+        except DecodeError:  # an intent, or junk
+            return None

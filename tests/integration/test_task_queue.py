@@ -1,0 +1,78 @@
+"""Task queues: what becomes of them when their server dies."""
+
+import asyncio
+from pathlib import Path
+
+from stretto.bus.connection import Connection
+from stretto.bus.delivery import Ack, Delivery, Disposition, Hold
+from stretto.bus.subjects import TaskKey
+from tests.integration.ground import LIMIT_S, Ground, MortalServer, Note, open_ground, wrap
+
+ROLE = "works"
+
+
+def key_of(ground: Ground, name: str) -> TaskKey:
+    return TaskKey(ground.key(), ROLE, name, 1)
+
+
+async def put(ground: Ground, name: str) -> None:
+    await ground.queue.put(key_of(ground, name), wrap(Note(text=name), ground.key()))
+
+
+async def test_tasks_come_at_once_where_a_crashed_server_lost_others(tmp_path: Path) -> None:
+    """The server knows that it delivered the lost ones, and gives their sequences to the next."""
+    came: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    async def take(delivery: Delivery) -> Disposition:
+        came.put_nowait(delivery)
+        return Hold() if "lost" in delivery.subject else Ack()
+
+    async with (
+        MortalServer(tmp_path) as server,
+        open_ground(server.url, "lossy") as ground,
+        asyncio.TaskGroup() as group,
+    ):
+        await ground.queue.provision(ROLE)
+        consumer = ground.queue.consumer(ROLE, slots=4)
+        group.create_task(consumer.run(take))
+        stream = ground.subjects.tasks_stream(ROLE)
+        for name in ("lost-1", "lost-2", "lost-3"):
+            await put(ground, name)
+        async with asyncio.timeout(LIMIT_S):
+            for _ in range(3):
+                await came.get()
+        back = reconnected(ground.connection)
+        await server.kill()
+        forget(tmp_path, stream)
+        await server.restart()
+        async with asyncio.timeout(LIMIT_S):
+            await back.wait()
+        await ground.queue.mend()
+        for name in ("new-1", "new-2"):
+            await put(ground, name)
+        async with asyncio.timeout(LIMIT_S):
+            new = [await came.get() for _ in range(2)]
+        consumer.stop()
+        assert [one.subject for one in new] == [ground.subjects.task(key_of(ground, f"new-{n}")) for n in (1, 2)]
+        assert [one.deliveries for one in new] == [1, 1]
+        await ground.settled(stream, 0)
+
+
+async def test_mending_a_queue_that_lost_nothing_changes_nothing(nats_url: str, prefix: str) -> None:
+    async with open_ground(nats_url, prefix) as ground:
+        await put(ground, "one")
+        await ground.queue.mend()
+        info = await ground.connection.jetstream.api(f"STREAM.INFO.{ground.subjects.tasks_stream(ROLE)}")
+        assert (info["state"]["messages"], info["state"]["last_seq"]) == (1, 1)
+
+
+def forget(store: Path, stream: str) -> None:
+    """Lose what the server had not written yet. A kill alone does so only now and then."""
+    for block in store.rglob(f"{stream}/msgs/*"):
+        block.unlink()
+
+
+def reconnected(connection: Connection) -> asyncio.Event:
+    back = asyncio.Event()
+    connection.on_reconnect(back.set)
+    return back
