@@ -7,6 +7,7 @@ ends) follows from it again each time, so that doing it twice, or by two supervi
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -36,8 +37,7 @@ class Limits:
     role_wait_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class DueTask:
+class DueTask(NamedTuple):
     """A task whose inputs are there and which has no result for this attempt.
 
     Attributes:
@@ -123,19 +123,18 @@ def decide(
     deadline = TimerOrder(state.deadline_timer, _deadline(state.request, state.lap, limits))
     if state.planned is None:
         return Orders(needs_plan=True, timers=(deadline,))
-    tasks = state.in_progress
-    due = tuple(_due(task, deadline.at) for task in tasks if task.status == "due")
-    timers = [timer for task in tasks for timer in task.timers]
-    if not state.waits_for_people or state.request.request.deadline_s is not None:
+    due, others = _told_apart(state.in_progress)
+    timers = [timer for task in others for timer in task.timers]
+    if state.own_limit_s is not None or not state.waits_for_people:
         timers.insert(0, deadline)
-    waiting = _waiting(tasks, limits, served, absent_since or {})
+    waiting = _waiting(due, limits, served, absent_since or {})
     return Orders(
         commit=tuple(
             RoleUnserved(role=one.role, waited_s=(now - one.since).total_seconds())
             for one in waiting
             if now >= one.until
         ),
-        due=due,
+        due=tuple(_due(task, deadline.at) for task in due),
         timers=tuple(timers),
         waiting=waiting,
         parked=not due,
@@ -144,24 +143,22 @@ def decide(
 
 def _deadline(request: RequestAccepted, lap: Moment, limits: Limits) -> datetime:
     """When the run's time is over: the request's own limit counts from its beginning, the deployment's from the last settled question."""
-    own_limit_s = request.request.deadline_s
-    if own_limit_s is not None:
-        return request.at + timedelta(seconds=own_limit_s)
+    if request.request.deadline_s is not None:
+        return request.at + timedelta(seconds=request.request.deadline_s)
     return lap.at + timedelta(seconds=limits.run_deadline_s)
 
 
 def _told(end: End, state: RunState, limits: Limits) -> End:
     """The end with its whole reason: which limit the deployment sets is not in the log."""
-    if not end.overdue or state.request is None:
+    if not end.overdue:
         return end
-    own_limit_s = state.request.request.deadline_s
-    since = " of the last decision of a person" if state.laps and own_limit_s is None else ""
-    limit_s = own_limit_s or limits.run_deadline_s
+    since = " of the last decision of a person" if state.laps and state.own_limit_s is None else ""
+    limit_s = state.own_limit_s or limits.run_deadline_s
     return replace(end, reason=f"not finished within {limit_s:g} s{since}, waiting for {end.reason}")
 
 
 def _waiting(
-    tasks: Iterable[TaskState],
+    due: Iterable[TaskState],
     limits: Limits,
     served: Collection[str] | None,
     absent_since: Mapping[str, datetime],
@@ -169,8 +166,8 @@ def _waiting(
     if served is None:
         return ()
     since: dict[str, datetime] = {}
-    for task in tasks:
-        if task.status == "due" and task.moment and task.role not in served:
+    for task in due:
+        if task.role not in served and task.moment:
             since[task.role] = min(since.get(task.role, task.moment.at), task.moment.at)
     if not since:
         return ()
@@ -179,13 +176,16 @@ def _waiting(
     return tuple(WaitingRole(role, at, at + wait) for role, at in since.items())
 
 
+def _told_apart(tasks: Iterable[TaskState]) -> tuple[list[TaskState], list[TaskState]]:
+    """The tasks that are due, and the others."""
+    due: list[TaskState] = []
+    others: list[TaskState] = []
+    for task in tasks:
+        (due if task.status == "due" else others).append(task)
+    return due, others
+
+
 def _due(task: TaskState, deadline: datetime) -> DueTask:
     return DueTask(
-        task=task.id,
-        role=task.role,
-        attempt=task.attempt,
-        input=task.input or {},
-        deadline=deadline,
-        time_limit_s=task.planned.time_limit_s,
-        settled=task.settled,
+        task.id, task.role, task.attempt, task.input or {}, deadline, task.planned.time_limit_s, task.settled
     )

@@ -2,7 +2,8 @@
 
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from stretto.supervisor.sources import Done
 from stretto.supervisor.task_state import TaskState
@@ -11,8 +12,7 @@ from stretto.supervisor.unfolding import End, Ground, Unfolded, unfold
 __all__ = ["Expansion", "advance", "expand"]
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
+class Expansion(NamedTuple):
     """A plan as far as it has unfolded.
 
     Attributes:
@@ -23,7 +23,7 @@ class Expansion:
     """
 
     steps: tuple[Unfolded, ...] = ()
-    active: Mapping[int, tuple[TaskState, ...]] = field(default_factory=dict[int, tuple[TaskState, ...]])
+    active: Mapping[int, tuple[TaskState, ...]] = MappingProxyType({})
     undone: int = 0
     end: End | None = None
 
@@ -77,7 +77,7 @@ def advance(expansion: Expansion, ground: Ground, positions: Iterable[int]) -> E
         if now.done and not was_done:
             undone -= 1
             for taker in shape.takers[position]:
-                if taker not in queued:
+                if taker not in queued and all(steps[gate].done for gate in shape.gates[taker]):
                     queued.add(taker)
                     heapq.heappush(ahead, taker)
     if not undone:

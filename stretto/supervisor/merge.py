@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
 from pydantic import JsonValue, ValidationError
 
-from stretto.shared.contracts.answer import Answer, TaskReport
+from stretto.shared.contracts.answer import Answer, Citation, TaskReport
 from stretto.shared.contracts.draft import Draft
 from stretto.shared.contracts.escalation import Escalation
 from stretto.shared.contracts.review import Review
@@ -24,45 +25,63 @@ __all__ = ["NOT_FOUND", "combine_confidence", "merge"]
 NOT_FOUND = "Not found in the documents."
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What an answer says, as its fields; `contributed` are the numbers of the citations by task."""
+
+    answered: bool = False
+    text: str = ""
+    citations: tuple[Citation, ...] = ()
+    output: dict[str, JsonValue] | None = None
+    confidence: float | None = None
+    contributed: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
+
+
 def merge(state: RunState, end: End) -> Answer:
     """The answer of a run that ended with `end`, from its tasks as they stood then."""
     shape = state.course.shape if state.course else None
     answering = state.expansion.steps[shape.positions[shape.plan.answer]] if shape else Unfolded()
-    tasks = state.tasks
-    reports = tuple(_report(task, {}) for task in tasks)
-    answer = Answer(
+    review = _review(answering, state.expansion)
+    content = _Content()
+    if end.state == "completed" and shape is not None:
+        content = _content(answering.done[shape.plan.answer].output, answering.escalation, review, state.tasks)
+    reports = tuple(_report(task, content.contributed) for task in state.tasks)
+    return Answer(
         state=end.state,
-        reason=end.reason,
-        retry_in_s=end.retry_in_s,
-        review=_review(answering, state.expansion),
+        answered=content.answered,
+        text=content.text,
+        citations=content.citations,
+        output=content.output,
+        review=review,
         escalation=_escalation(answering, state.expansion),
+        confidence=content.confidence,
+        usage=_total([report.usage for report in reports]),
         playbook=shape.plan.playbook if shape else "",
-        usage=_total(report.usage for report in reports),
+        reason=end.reason,
         tasks=reports,
     )
-    if end.state != "completed" or shape is None:
-        return answer
-    output = answering.done[shape.plan.answer].output
-    decision = answering.escalation.decision if answering.escalation else None
+
+
+def _content(
+    output: dict[str, JsonValue], escalation: Escalation | None, review: Review | None, tasks: Sequence[TaskState]
+) -> _Content:
+    """What the answering task's output says; `escalation` is what a person decided about it, if somebody had to."""
+    decision = escalation.decision if escalation else None
     draft = _draft(output)
     if draft is None:
         sure = 1.0 if decision == "replace" else None
-        return answer.model_copy(
-            update={"answered": True, "text": _plain(output), "output": output, "confidence": sure}
-        )
-    cited = cite(draft, read_findings(tasks))
+        return _Content(answered=True, text=_plain(output), output=output, confidence=sure)
     if not draft.answered or not draft.claims:
         gap = draft.gap or ("" if not draft.answered else "The draft makes no claim.")
-        return answer.model_copy(update={"text": f"{NOT_FOUND} {gap}".strip()})
-    judged = 1.0 if decision == "accept" else answer.review.confidence if answer.review else None
-    return answer.model_copy(
-        update={
-            "answered": True,
-            "text": cited.text,
-            "citations": cited.citations,
-            "confidence": combine_confidence(draft, cited, judged),
-            "tasks": tuple(_report(task, cited.contributed) for task in tasks),
-        }
+        return _Content(text=f"{NOT_FOUND} {gap}".strip())
+    cited = cite(draft, read_findings(tasks))
+    judged = 1.0 if decision == "accept" else review.confidence if review else None
+    return _Content(
+        answered=True,
+        text=cited.text,
+        citations=cited.citations,
+        confidence=combine_confidence(draft, cited, judged),
+        contributed=cited.contributed,
     )
 
 
@@ -108,11 +127,11 @@ def _escalation(answering: Unfolded, expansion: Expansion) -> Escalation | None:
     return ended or answering.escalation or (others[-1] if others else None)
 
 
-def _total(usages: Iterable[Usage]) -> Usage:
-    return reduce(add, usages, Usage())
+def _total(usages: Sequence[Usage]) -> Usage:
+    return reduce(add, usages) if usages else Usage()
 
 
-def _report(task: TaskState, contributed: dict[str, tuple[int, ...]]) -> TaskReport:
+def _report(task: TaskState, contributed: Mapping[str, tuple[int, ...]]) -> TaskReport:
     return TaskReport(
         task=task.id,
         role=task.role,
@@ -120,7 +139,7 @@ def _report(task: TaskState, contributed: dict[str, tuple[int, ...]]) -> TaskRep
         agent=task.attempts[-1].agent if task.attempts else "",
         attempts=len(task.attempts),
         seconds=sum(result.seconds for result in task.attempts),
-        usage=_total(result.usage for result in task.attempts),
+        usage=_total([result.usage for result in task.attempts]),
         models=tuple(dict.fromkeys(model for result in task.attempts for model in result.models)),
         contributed=contributed.get(task.id, ()),
     )

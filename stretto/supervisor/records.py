@@ -1,7 +1,8 @@
 """Records: what a run's log holds about its tasks."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
 from stretto.supervisor.facts import Asked, Moment, ResultRecorded, TimerFired
 from stretto.supervisor.questions import Inquiry
@@ -12,8 +13,7 @@ AttemptKey = tuple[str, str, int]
 """Role, task and attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Records:
+class Records(NamedTuple):
     """What was recorded, the first of each.
 
     Attributes:
@@ -22,14 +22,14 @@ class Records:
         timers: when each timer fired, by name.
     """
 
-    results: Mapping[AttemptKey, ResultRecorded] = field(default_factory=dict[AttemptKey, ResultRecorded])
-    inquiries: Mapping[AttemptKey, tuple[Inquiry, ...]] = field(default_factory=dict[AttemptKey, tuple[Inquiry, ...]])
-    timers: Mapping[str, Moment] = field(default_factory=dict[str, Moment])
+    results: Mapping[AttemptKey, ResultRecorded] = MappingProxyType({})
+    inquiries: Mapping[AttemptKey, tuple[Inquiry, ...]] = MappingProxyType({})
+    timers: Mapping[str, Moment] = MappingProxyType({})
 
     def with_result(self, fact: ResultRecorded) -> "Records":
         result = fact.result
         key = (result.role, result.task, result.attempt)
-        return self if key in self.results else replace(self, results={**self.results, key: fact})
+        return self if key in self.results else self._replace(results={**self.results, key: fact})
 
     def with_question(self, fact: Asked) -> "Records":
         question = fact.question
@@ -38,7 +38,7 @@ class Records:
         if any(one.question.position == question.position for one in known):
             return self
         inquiries = sorted((*known, Inquiry.of(fact)), key=lambda one: one.question.position)
-        return replace(self, inquiries={**self.inquiries, key: tuple(inquiries)})
+        return self._replace(inquiries={**self.inquiries, key: tuple(inquiries)})
 
     def with_settled(self, inquiry: Inquiry) -> "Records":
         """With `inquiry` in the place of the one that asks the same."""
@@ -47,7 +47,7 @@ class Records:
         inquiries = tuple(
             inquiry if one.question.position == question.position else one for one in self.inquiries.get(key, ())
         )
-        return replace(self, inquiries={**self.inquiries, key: inquiries})
+        return self._replace(inquiries={**self.inquiries, key: inquiries})
 
     def with_timer(self, fact: TimerFired) -> "Records":
-        return self if fact.name in self.timers else replace(self, timers={**self.timers, fact.name: fact.moment})
+        return self if fact.name in self.timers else self._replace(timers={**self.timers, fact.name: fact.moment})

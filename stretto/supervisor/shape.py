@@ -38,6 +38,7 @@ class PlanShape:
         steps: single tasks and loops (each with its rescue), each after all that it waits for.
         positions: of each task, the position of its step.
         takers: for each step, the positions of those that take input from it.
+        gates: for each step, the positions of those that must all be done before anything can change for it; empty where less does.
     """
 
     plan: Plan
@@ -46,6 +47,7 @@ class PlanShape:
     steps: tuple[str | Loop, ...]
     positions: Mapping[str, int]
     takers: tuple[tuple[int, ...], ...]
+    gates: tuple[tuple[int, ...], ...]
 
     @classmethod
     def of(cls, plan: Plan) -> "PlanShape":
@@ -58,11 +60,13 @@ class PlanShape:
         except CycleFound as error:
             raise PlanUnusable([f"tasks wait for each other: {error}"]) from error
         positions = {task: position for position, step in enumerate(steps) for task in _members(step)}
-        takers: list[dict[int, None]] = [{} for _ in steps]
+        takers: list[list[int]] = [[] for _ in steps]
+        gates: list[tuple[int, ...]] = []
         for position, step in enumerate(steps):
-            for source in (source for task in _members(step) for source in _sources(inputs[task])):
-                if positions[source] != position:
-                    takers[positions[source]][position] = None
+            before = {positions[source] for task in _members(step) for source in _sources(inputs[task])} - {position}
+            gates.append(tuple(before) if isinstance(step, str) and _takes_whole_outputs(inputs[step]) else ())
+            for source in before:
+                takers[source].append(position)
         return cls(
             plan=plan,
             tasks={task.id: task for task in plan.tasks},
@@ -70,6 +74,7 @@ class PlanShape:
             steps=steps,
             positions=positions,
             takers=tuple(map(tuple, takers)),
+            gates=tuple(gates),
         )
 
     def positions_of(self, task_id: str) -> tuple[int, ...]:
@@ -159,6 +164,11 @@ def _members(step: str | Loop) -> tuple[str, ...]:
     if isinstance(step, str):
         return (step,)
     return (*step.body, step.then) if step.then else step.body
+
+
+def _takes_whole_outputs(inputs: tuple[Input, ...]) -> bool:
+    """Whether no output can lack anything that these inputs want: a field that is missing is told at once."""
+    return all(not isinstance(source, TaskOutput) or source.field is None for one in inputs for source in one.sources)
 
 
 def _sources(inputs: tuple[Input, ...]) -> tuple[str, ...]:

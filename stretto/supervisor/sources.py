@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -58,16 +59,14 @@ class Input:
     many: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """A task's output, and when it could be used."""
 
     output: dict[str, JsonValue]
     moment: Moment
 
 
-@dataclass(frozen=True, slots=True)
-class Resolution:
+class Resolution(NamedTuple):
     """What resolving a task's inputs came to.
 
     Attributes:

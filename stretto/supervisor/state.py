@@ -5,9 +5,8 @@ start. So the state is that of the log, whoever reads it, and what stands in the
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from stretto.shared.contracts.decision import Decision, PlanMade, PlanningAsked, RoleUnserved, RunRejected
 from stretto.supervisor.expansion import Expansion, advance, expand
@@ -35,8 +34,7 @@ __all__ = ["RunState", "evolve"]
 _NAMED_IN_REASON: Final = 5
 
 
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunState(NamedTuple):
     """One run, as far as its log is known.
 
     Attributes:
@@ -60,8 +58,8 @@ class RunState:
     answered: Answered | None = None
     end: End | None = None
     course: Course | None = None
-    records: Records = field(default_factory=Records)
-    expansion: Expansion = field(default_factory=Expansion)
+    records: Records = Records()
+    expansion: Expansion = Expansion()
     lap: Moment | None = None
     laps: int = 0
 
@@ -102,8 +100,12 @@ class RunState:
     @property
     def deadline_timer(self) -> str:
         """The timer that ends the run now: a request's own limit never begins anew."""
-        own_limit = self.request is not None and self.request.request.deadline_s is not None
-        return deadline_name(0 if own_limit else self.laps)
+        return deadline_name(self.laps if self.own_limit_s is None else 0)
+
+    @property
+    def own_limit_s(self) -> float | None:
+        """The limit that the request sets itself."""
+        return self.request.request.deadline_s if self.request else None
 
     @property
     def open_questions(self) -> tuple[Inquiry, ...]:
@@ -123,17 +125,17 @@ def evolve(state: RunState, fact: Fact) -> RunState:
 
 def _follow(state: RunState, fact: Fact) -> RunState:
     """The state one fact further on."""
-    state = replace(state, facts=(*state.facts, fact))
+    state = state._replace(facts=(*state.facts, fact))
     match fact:
         case Answered():
-            return replace(state, answered=state.answered or fact)
+            return state._replace(answered=state.answered or fact)
         case Decided(decision=decision):
-            state = replace(state, decision_seq=fact.seq)
+            state = state._replace(decision_seq=fact.seq)
             return state if state.end else _decided(state, fact, decision)
         case _ if state.end is not None:
             return state
         case RequestAccepted():
-            return state if state.request else _plan(replace(state, request=fact, lap=fact.moment))
+            return state if state.request else _plan(state._replace(request=fact, lap=fact.moment))
         case ResultRecorded(result=result):
             records = state.records.with_result(fact)
             return _record(state, fact, records, result.task)
@@ -141,7 +143,7 @@ def _follow(state: RunState, fact: Fact) -> RunState:
             return _record(state, fact, state.records.with_question(fact), question.task)
         case CommandGiven(command=command):
             if command.verb == "cancel":
-                return replace(state, end=End("cancelled", cancelled(fact)))
+                return state._replace(end=End("cancelled", cancelled(fact)))
             return _settle(state, fact, command.question or "")
         case TimerFired():
             return _fired(state, fact)
@@ -154,11 +156,11 @@ def _decided(state: RunState, fact: Decided, decision: Decision) -> RunState:
         match event:
             case PlanMade() | PlanningAsked():
                 if state.planned is None:
-                    state = _plan(replace(state, planned=fact))
+                    state = _plan(state._replace(planned=fact))
             case RunRejected(reason=reason, retry_in_s=retry_in_s):
-                state = replace(state, end=state.end or End("rejected", reason, retry_in_s=retry_in_s))
+                state = state._replace(end=state.end or End("rejected", reason, retry_in_s=retry_in_s))
             case RoleUnserved():
-                state = replace(state, end=state.end or End("failed", unserved(event)))
+                state = state._replace(end=state.end or End("failed", unserved(event)))
     return state
 
 
@@ -169,12 +171,12 @@ def _plan(state: RunState) -> RunState:
     for event in state.planned.decision.events:
         if isinstance(event, PlanMade | PlanningAsked):
             course = set_course(event, state.planned.moment, state.request, state.records)
-            state = replace(state, course=course, end=End("failed", course.problem) if course.problem else state.end)
+            state = state._replace(course=course, end=End("failed", course.problem) if course.problem else state.end)
             ground = _ground(state)
             if ground is None:
                 return state
             expansion = expand(ground)
-            return replace(state, expansion=expansion, end=expansion.end)
+            return state._replace(expansion=expansion, end=expansion.end)
     return state
 
 
@@ -189,16 +191,16 @@ def _record(state: RunState, fact: Fact, records: Records, task_id: str, *, sett
     """The state with other records of the task `task_id`."""
     if records is state.records:
         return state
-    parked = state.waits_for_people
-    state = replace(state, records=records)
+    parked = bool(records.inquiries) and state.waits_for_people
+    state = state._replace(records=records)
     ground = _ground(state)
     if ground is None:
         state = _plan(state)
     else:
         expansion = advance(state.expansion, ground, ground.shape.positions_of(task_id))
-        state = replace(state, expansion=expansion, end=expansion.end)
+        state = state._replace(expansion=expansion, end=expansion.end)
     if settled or (parked and not state.waits_for_people):
-        return replace(state, lap=fact.moment, laps=state.laps + 1)
+        return state._replace(lap=fact.moment, laps=state.laps + 1)
     return state
 
 
@@ -215,9 +217,9 @@ def _settle(state: RunState, fact: CommandGiven | TimerFired, question: str) -> 
 def _fired(state: RunState, fact: TimerFired) -> RunState:
     if state.request is not None and fact.name == state.deadline_timer:
         # The deployment's limit does not run while only people are waited for.
-        if state.request.request.deadline_s is None and state.waits_for_people:
+        if state.own_limit_s is None and state.waits_for_people:
             return state
-        return replace(state, end=End("failed", _waited_for(state), overdue=True))
+        return state._replace(end=End("failed", _waited_for(state), overdue=True))
     for task in state.in_progress:
         if task.retry is not None and task.retry.name == fact.name:
             return _record(state, fact, state.records.with_timer(fact), task.id)

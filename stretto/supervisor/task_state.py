@@ -1,8 +1,7 @@
 """TaskState: where one task of a run stands, read off its attempts."""
 
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
@@ -20,8 +19,7 @@ from stretto.supervisor.timers import TimerOrder, retry_name
 __all__ = ["TaskState", "follow_task"]
 
 
-@dataclass(frozen=True, slots=True)
-class TaskState:
+class TaskState(NamedTuple):
     """One task of a run.
 
     Attributes:

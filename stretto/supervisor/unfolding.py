@@ -1,9 +1,9 @@
 """Unfolding: what one step of a plan has come to: a single task, or a loop with its rounds, its rescue and what people decided there."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
-from typing import Final, assert_never
+from typing import Final, NamedTuple, assert_never
 
 from pydantic import JsonValue, ValidationError
 
@@ -27,6 +27,7 @@ MAX_ESCALATIONS: Final = 9
 
 _Lookup = Callable[[str], Done | None]
 _NOTHING: Final[Mapping[str, JsonValue]] = {}
+_NOTHING_DONE: Final[Mapping[str, Done]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,7 @@ class End:
     retry_in_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ground:
+class Ground(NamedTuple):
     """What a plan unfolds from: its shape, since when it holds, the request, and what is recorded of its tasks."""
 
     shape: PlanShape
@@ -55,8 +55,7 @@ class Ground:
     retries: Retries
 
 
-@dataclass(frozen=True, slots=True)
-class Unfolded:
+class Unfolded(NamedTuple):
     """What a step has come to.
 
     Attributes:
@@ -69,7 +68,7 @@ class Unfolded:
     """
 
     tasks: tuple[TaskState, ...] = ()
-    done: dict[str, Done] = field(default_factory=dict[str, Done])
+    done: Mapping[str, Done] = _NOTHING_DONE
     review: Review | None = None
     escalation: Escalation | None = None
     end: End | None = None
