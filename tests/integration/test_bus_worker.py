@@ -26,7 +26,7 @@ from stretto.shared.contracts.task import RunTask, TaskFailure, TaskResult
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.errors import CannotDo, ModelUnavailable
-from stretto.shared.models.protocol import Document, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Reply
 from tests.integration.ground import LIMIT_S, Ground, open_ground
 
 ROLE = "shouter"
@@ -72,7 +72,13 @@ class NoModel:
     name = "none"
 
     async def generate(
-        self, output_type: type[Output], *, instructions: str, question: str = "", documents: Sequence[Document] = ()
+        self,
+        output_type: type[Output],
+        *,
+        instructions: str,
+        question: str = "",
+        documents: Sequence[Document] = (),
+        on_text: OnText | None = None,
     ) -> Reply[Output]:
         raise CannotDo(f"no means for {output_type.__name__}")
 

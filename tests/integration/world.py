@@ -23,7 +23,7 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import Request
 from stretto.shared.memory.client import MemoryClient
 from stretto.shared.models.errors import CannotDo
-from stretto.shared.models.protocol import Document, Model, Output, Reply
+from stretto.shared.models.protocol import Document, Model, OnText, Output, Reply
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.decide import Limits
 from stretto.supervisor.loop import Supervisor
@@ -58,7 +58,13 @@ class NoModel:
     name = "none"
 
     async def generate(
-        self, output_type: type[Output], *, instructions: str, question: str = "", documents: Sequence[Document] = ()
+        self,
+        output_type: type[Output],
+        *,
+        instructions: str,
+        question: str = "",
+        documents: Sequence[Document] = (),
+        on_text: OnText | None = None,
     ) -> Reply[Output]:
         raise CannotDo(f"nobody gave this agent a model for {output_type.__name__}")
 
