@@ -1,6 +1,6 @@
 """Model: what an agent thinks with, whatever stands behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeVar
 
@@ -8,11 +8,14 @@ from pydantic import BaseModel
 
 from stretto.shared.contracts.usage import Usage
 
-__all__ = ["Document", "DocumentKind", "Model", "Output", "Reply"]
+__all__ = ["Document", "DocumentKind", "Model", "OnText", "Output", "Reply"]
 
 Output = TypeVar("Output", bound=BaseModel)
 
 DocumentKind = Literal["passage", "finding", "claim", "note", "role", "text"]
+
+OnText = Callable[[str], Awaitable[None]]
+"""Takes the pieces of a reply while it is being written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +65,19 @@ class Model(Protocol):
         instructions: str,
         question: str = "",
         documents: Sequence[Document] = (),
+        on_text: OnText | None = None,
     ) -> Reply[Output]:
         """Return an `output_type` made from the documents.
 
-        `instructions` say how to work; `question` is what is asked; documents are data. Cancelling the call abandons it.
+        `instructions` say how to work; `question` is what is asked; documents are data. `on_text` gets the pieces of the first reply as
+        they come: JSON text of the output, not yet checked, for people to watch; a model that does not stream never calls it.
+        Cancelling the call abandons it and closes its connection.
 
         Raises:
             ModelUnavailable: it does not answer now.
             BadReply: what it answers does not fit `output_type`.
+            Refused, Truncated, ContextOverflow: it declines, or there is too much to write or to read.
+            NotConfigured: a person must set something up first.
             CannotDo: it has no means for `output_type`.
         """
         ...

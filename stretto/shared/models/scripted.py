@@ -12,7 +12,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError, model_v
 from stretto.bus.message import Value
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import BadReply, CannotDo, ModelUnavailable, ScriptMismatch
-from stretto.shared.models.protocol import Document, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Reply
 
 __all__ = ["ScriptLine", "ScriptedModel"]
 
@@ -108,6 +108,7 @@ class ScriptedModel:
         instructions: str,
         question: str = "",
         documents: Sequence[Document] = (),
+        on_text: OnText | None = None,
     ) -> Reply[Output]:
         """As `Model.generate`.
 

@@ -1,0 +1,151 @@
+"""OpenAIChat: a model behind a chat completions API, which is what compatible servers speak."""
+
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import httpx2
+import openai
+from openai.types import CompletionUsage
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessageParam
+from openai.types.chat.completion_create_params import ResponseFormat
+
+from stretto.shared.contracts.usage import Usage
+from stretto.shared.models.document_text import data_texts
+from stretto.shared.models.exchange import Ask, Means, Said, Stop
+from stretto.shared.models.fault import translated
+from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading
+from stretto.shared.models.openai_fault import openai_fault
+
+__all__ = ["OpenAIChat"]
+
+_STOPS: Final[dict[str, Stop]] = {"length": "length", "content_filter": "refused"}
+
+
+class OpenAIChat:
+    """As `Endpoint`."""
+
+    means: tuple[Means, ...] = ("strict", "loose", "object", "text")
+    compatible = True
+    document_blocks = False
+
+    def __init__(
+        self,
+        client: openai.AsyncOpenAI,
+        *,
+        name: str,
+        model: str,
+        max_output_tokens: int | None,
+        stream_timeout: httpx2.Timeout,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._model = model
+        # The older name of the limit: the only one that all compatible servers know.
+        self._max_tokens = max_output_tokens or openai.omit
+        self._stream_timeout = stream_timeout
+
+    def call(self, ask: Ask, said: Said, *, stream: bool) -> AsyncGenerator[str]:
+        """As `Endpoint.call`."""
+        return translated(
+            self._stream(ask, said) if stream else self._whole(ask, said),
+            errors=(openai.OpenAIError, httpx2.HTTPError, *UNREADABLE),
+            fault_of=openai_fault,
+            name=self._name,
+            shaped=ask.shape.means != "text",
+        )
+
+    async def _whole(self, ask: Ask, said: Said) -> AsyncGenerator[str]:
+        response = await self._client.chat.completions.with_raw_response.create(
+            model=self._model,
+            messages=_messages(ask),
+            response_format=_response_format(ask),
+            max_tokens=self._max_tokens,
+        )
+        said.request_id = response.headers.get("x-request-id")
+        completion = response.parse()
+        with reading():
+            _read(completion, said)
+        yield said.text
+
+    async def _stream(self, ask: Ask, said: Said) -> AsyncGenerator[str]:
+        chunks = await self._client.chat.completions.create(
+            model=self._model,
+            messages=_messages(ask),
+            response_format=_response_format(ask),
+            max_tokens=self._max_tokens,
+            stream=True,
+            stream_options={"include_usage": True},
+            timeout=self._stream_timeout,
+        )
+        async with chunks:
+            said.request_id = chunks.response.headers.get("x-request-id")
+            async for chunk in chunks:
+                with reading():
+                    piece = _take(chunk, said)
+                if piece:
+                    said.text += piece
+                    yield piece
+        if said.stop is None:
+            raise Garbled("the stream ended before the reply did")
+
+
+def _messages(ask: Ask) -> list[ChatCompletionMessageParam]:
+    messages: list[ChatCompletionMessageParam] = []
+    if ask.instructions:
+        messages.append({"role": "system", "content": ask.instructions})
+    texts = data_texts(ask)
+    # Not every compatible server takes a list, and many templates take no two user messages in a row.
+    messages.append({"role": "user", "content": "\n".join(texts)})
+    for turn in ask.turns:
+        messages.append({"role": "assistant", "content": turn.reply or "{}"})
+        messages.append({"role": "user", "content": turn.objection})
+    return messages
+
+
+def _response_format(ask: Ask) -> ResponseFormat | openai.Omit:
+    shape = ask.shape
+    match shape.means:
+        case "strict" | "loose":
+            strict = shape.means == "strict"
+            return {
+                "type": "json_schema",
+                "json_schema": {"name": shape.name, "schema": shape.schema, "strict": strict},
+            }
+        case "object":
+            return {"type": "json_object"}
+        case "text":
+            return openai.omit
+
+
+def _read(completion: ChatCompletion, said: Said) -> None:
+    said.usage = _usage(completion.usage)
+    choice = completion.choices[0]
+    said.text = choice.message.content or ""
+    said.stop = "refused" if choice.message.refusal else _STOPS.get(choice.finish_reason, "done")
+
+
+def _take(chunk: ChatCompletionChunk, said: Said) -> str:
+    """Take in one event of a stream; return its piece of the text."""
+    if chunk.usage:  # in a last chunk without choices, or in every chunk
+        said.usage = _usage(chunk.usage)
+    if not chunk.choices:
+        return ""
+    choice = chunk.choices[0]
+    if choice.delta.refusal:
+        said.stop = "refused"
+    if choice.finish_reason and said.stop != "refused":
+        said.stop = _STOPS.get(choice.finish_reason, "done")
+    return choice.delta.content or ""
+
+
+def _usage(theirs: CompletionUsage | None) -> Usage:
+    if theirs is None:  # some servers tell nothing
+        return Usage(model_calls=1)
+    read, wrote = theirs.prompt_tokens_details, theirs.completion_tokens_details
+    return Usage(
+        model_calls=1,
+        input_tokens=count(theirs.prompt_tokens),
+        cached_input_tokens=count(read.cached_tokens) if read else 0,
+        output_tokens=count(theirs.completion_tokens),
+        reasoning_tokens=count(wrote.reasoning_tokens) if wrote else 0,
+    )
