@@ -58,6 +58,7 @@ def merge(state: RunState, end: End) -> Answer:
         usage=_total([report.usage for report in reports]),
         playbook=shape.plan.playbook if shape else "",
         reason=end.reason,
+        retry_in_s=end.retry_in_s,
         tasks=reports,
     )
 
