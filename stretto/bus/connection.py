@@ -12,7 +12,7 @@ from typing import Any, Self
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.errors import BadHeaderError, BadSubjectError, MaxPayloadError
+from nats.errors import BadHeaderError, BadSubjectError
 from nats.errors import Error as NatsError
 
 from stretto.bus.address import addresses, shown
@@ -25,6 +25,13 @@ __all__ = ["Connection", "ConnectionOptions"]
 
 _log = logging.getLogger(__name__)
 
+_PINGS_UNANSWERED = 2
+_SEND_BUFFER_BYTES = 8 * 1024 * 1024
+_UNREAD_MESSAGES, _UNREAD_BYTES = 65_536, 32 * 1024 * 1024
+"""What a subscription keeps whose callback waits; what is over is dropped, and told. Callbacks that do not wait never come near it."""
+_HEADER_BYTES = 64 * 1024
+_SUBJECT_CHARS = 2_048
+"""The server ends the connection of whoever sends a longer line than 4,096 bytes, and a line may hold two subjects."""
 _DENIED = re.compile(r'permissions violation for publish to "([^"]+)"', re.IGNORECASE)
 
 
@@ -37,6 +44,9 @@ class ConnectionOptions:
         name: shown in the server's lists of connections.
         wait_s: how long to wait for a server that does not answer yet.
         credentials: path of a NATS credentials file, if the server asks for one.
+        timeout_s: how long to wait for an answer where nothing else is said.
+        ping_interval_s: a server that leaves two pings of this distance unanswered counts as gone: another one is looked for.
+        send_limit_s: how long to wait for room when the send buffer is full, before the network counts as broken.
     """
 
     url: str
@@ -44,6 +54,8 @@ class ConnectionOptions:
     wait_s: float = 0.0
     credentials: str | None = None
     timeout_s: float = 10.0
+    ping_interval_s: float = 5.0
+    send_limit_s: float = 5.0
 
 
 class Connection:
@@ -98,11 +110,12 @@ class Connection:
                 # Only for the first connection: nats-py would try for two minutes. Later ones are tried for ever, see below.
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0.05,  # type: ignore[arg-type]  # annotated int, used as seconds
-                ping_interval=10,
-                max_outstanding_pings=2,
+                ping_interval=options.ping_interval_s,  # type: ignore[arg-type]  # as above
+                max_outstanding_pings=_PINGS_UNANSWERED,
                 user_credentials=options.credentials,
-                pending_size=8 * 1024 * 1024,
-                drain_timeout=3,
+                pending_size=_SEND_BUFFER_BYTES,
+                flush_timeout=options.send_limit_s,
+                lame_duck_mode_cb=client.force_reconnect,
             )
         except (OSError, NatsError) as error:
             await client.close()
@@ -118,10 +131,7 @@ class Connection:
         return self
 
     async def close(self) -> None:
-        """Flush what was published and close."""
-        with contextlib.suppress(NatsError, TimeoutError, asyncio.TimeoutError):
-            if self._client.is_connected:
-                await self._client.flush(timeout=2)
+        """Send what was published and close. Takes a few seconds at the most; what the network does not take by then is lost."""
         await self._client.close()
 
     async def __aenter__(self) -> Self:
@@ -171,13 +181,12 @@ class Connection:
 
         Raises:
             TooLarge: over the server's payload limit.
-            Refused: the subject or a header has characters that cannot travel.
+            Refused: the subject or a header has characters that cannot travel, or the subject is too long.
             Unreachable: disconnected for so long that the send buffer is full, or closed.
         """
+        self._check_size(subject, payload, headers)
         try:
             await self._client.publish(subject, payload, reply=reply, headers=headers)
-        except MaxPayloadError as error:
-            raise TooLarge(self._too_large(subject, payload)) from error
         except (BadSubjectError, BadHeaderError) as error:
             raise Refused(f"{subject[:200]!r} or its headers cannot be published: {type(error).__name__}") from error
         except NatsError as error:
@@ -186,8 +195,13 @@ class Connection:
     async def subscribe(
         self, subject: str, callback: Callable[[Msg], Awaitable[None]], *, queue: str = ""
     ) -> Subscription:
-        """Receive what is published on `subject`; callbacks of one subscription run one after another."""
-        return await self._client.subscribe(subject, queue=queue, cb=callback)
+        """Receive what is published on `subject`; callbacks of one subscription run one after another.
+
+        Let a callback not wait: what comes meanwhile is kept up to a limit, and dropped over it.
+        """
+        return await self._client.subscribe(
+            subject, queue=queue, cb=callback, pending_msgs_limit=_UNREAD_MESSAGES, pending_bytes_limit=_UNREAD_BYTES
+        )
 
     @contextlib.asynccontextmanager
     async def listen(self, *subjects: str, limit: int = 4_096) -> AsyncGenerator[asyncio.Queue[Msg]]:
@@ -247,8 +261,7 @@ class Connection:
     async def _exchange(
         self, subject: str, payload: bytes, headers: dict[str, str] | None, timeout_s: float, *, resend: bool
     ) -> Msg:
-        if len(payload) > self.max_payload_bytes:
-            raise TooLarge(self._too_large(subject, payload))
+        self._check_size(subject, payload, headers)
         now = self.is_connected or not resend
         try:
             return await self._replies.one(subject, payload, headers, limit_s=timeout_s, resend=resend, now=now)
@@ -257,8 +270,15 @@ class Connection:
                 raise Unreachable(f"no NATS server answers at {shown(self._options.url)} for {timeout_s:g} s") from None
             raise TimedOut(f"no answer on {subject} within {timeout_s:g} s") from None
 
-    def _too_large(self, subject: str, payload: bytes) -> str:
-        return f"{len(payload)} bytes for {subject} are over the server's limit of {self.max_payload_bytes}"
+    def _check_size(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> None:
+        """nats-py does not count headers and lines; the server does, and ends the connection."""
+        size, limit = len(payload), self.max_payload_bytes
+        if headers and size + _HEADER_BYTES > limit:
+            size += 12 + sum(len(name.encode()) + len(value.encode()) + 4 for name, value in headers.items())
+        if size > limit:
+            raise TooLarge(f"{size} bytes for {subject[:200]} are over the server's limit of {limit}")
+        if len(subject) > _SUBJECT_CHARS:
+            raise Refused(f"{subject[:200]!r}... is too long for a subject")
 
     # Callbacks of nats-py. None may raise: an error there would leave the connection deaf.
 
@@ -274,7 +294,10 @@ class Connection:
         _log.info("NATS: connected again to %s", shown(self._options.url))
         await self._replies.ask_again()
         for callback in list(self._on_reconnect):
-            callback()
+            try:
+                callback()
+            except Exception:  # noqa: BLE001 (one listener's defect must not leave the others, or nats-py, without the news)
+                _log.exception("NATS: a listener to reconnects failed")
 
 
 def _is_refusal(error: Exception | None) -> bool:

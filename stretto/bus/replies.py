@@ -81,17 +81,17 @@ class Replies:
             TimedOut: there is none within `limit_s`.
             NotPermitted: the server does not permit the question.
         """
-        loop = asyncio.get_running_loop()
         token = self._token()
-        future: asyncio.Future[Msg] = loop.create_future()
+        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
         self._expected[token] = _Single(future, subject, payload, headers, resend)
-        expiry = loop.call_later(limit_s, _expire, future)
         try:
-            if now:
-                await self._send(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
-            return await future
+            async with asyncio.timeout(limit_s):  # sending may wait too: for room in a send buffer that nobody empties
+                if now:
+                    await self._send(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
+                return await future
+        except TimeoutError:
+            raise TimedOut("no answer") from None
         finally:
-            expiry.cancel()
             del self._expected[token]
 
     @contextlib.contextmanager
@@ -148,8 +148,3 @@ class Replies:
     def _token(self) -> str:
         self._next += 1
         return str(self._next)
-
-
-def _expire(future: asyncio.Future[Msg]) -> None:
-    if not future.done():
-        future.set_exception(TimedOut("no answer"))

@@ -54,6 +54,10 @@ class Direction:
         self._moved.set()
         self._moved = asyncio.Event()
 
+    def inject(self, data: bytes) -> None:
+        """Say something in the sender's name."""
+        self._writer.write(data)
+
     async def run(self) -> None:
         """Carry bytes until the sender closes, which is passed on when something passes again."""
         async with asyncio.TaskGroup() as group:

@@ -24,9 +24,14 @@ __all__ = ["Link", "Mode", "Proxy", "tell"]
 
 
 class Proxy:
-    """Listens on a port of its own and connects each client to the server at `upstream`.
+    """Listens on a port of its own and connects each client to the server at `upstream`. For a block: `async with Proxy(url) as proxy`.
 
-    What is set holds for all links, and for those to come, unless one is named. For a block: `async with Proxy(url) as proxy`.
+    What is set holds for all links and those to come; a `Link` has the same for itself alone.
+
+    Attributes:
+        links: the connections of now.
+        came: how many clients have come, those that were turned away included.
+        lost: how many answers have been lost.
     """
 
     def __init__(self, upstream: str, *, port: int = 0) -> None:
@@ -42,7 +47,7 @@ class Proxy:
         self._changed = asyncio.Event()
         self.links: list[Link] = []
         self.lost = 0
-        self.seen = 0
+        self.came = 0
 
     async def __aenter__(self) -> Self:
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
@@ -61,7 +66,7 @@ class Proxy:
         return f"nats://127.0.0.1:{self._port}"
 
     async def changed(self) -> None:
-        """Wait until a link begins or ends, or a frame is lost."""
+        """Wait until a client comes, a link begins or ends, or an answer is lost."""
         await self._changed.wait()
 
     def named(self, name: str) -> list[Link]:
@@ -127,12 +132,14 @@ class Proxy:
             case ["lose", subject, count]:
                 self.lose_answer(subject, int(count))
             case ["links"]:
-                return json.dumps({"links": [link.name for link in self.links], "lost": self.lost, "seen": self.seen})
+                return json.dumps({"links": [link.name for link in self.links], "lost": self.lost, "came": self.came})
             case _:
                 return f"what is {line.strip()!r}?"
         return "ok"
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.came += 1
+        self._tell()
         if self._refusing:
             reset(writer)
             return
@@ -145,7 +152,6 @@ class Proxy:
         link.up.delay_s = link.down.delay_s = self._delay_s
         link.become(self._up, self._down)
         self.links.append(link)
-        self.seen += 1
         self._tell()
         try:
             await link.run()

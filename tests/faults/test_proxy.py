@@ -151,7 +151,7 @@ async def test_it_obeys_as_a_process_of_its_own(nats_url: str) -> None:
     try:
         said = json.loads(await process.stdout.readline())
         raw = await Raw.open(said["url"], "far")
-        assert json.loads(await tell(said["control"], "links")) == {"links": ["far"], "lost": 0, "seen": 1}
+        assert json.loads(await tell(said["control"], "links")) == {"links": ["far"], "lost": 0, "came": 1}
         assert await tell(said["control"], "both drop") == "ok"
         raw.say("PING")
         assert await raw.hears_nothing()
