@@ -151,8 +151,8 @@ class _Asking:
             except Busy as error:
                 wait_s = error.retry_in_s
                 if self._question.run is not None or loop.time() + wait_s > give_up_at:
-                    raise Busy(f"{error}: try again in {math.ceil(wait_s)} s", retry_in_s=wait_s) from error
-                self._view.step(f"the system is busy: next try in {math.ceil(wait_s)} s")
+                    raise
+                self._view.step(f"waiting {math.ceil(wait_s)} s: {error}")
             self._submitted, self._run = False, new_id()  # that run has its answer
             await asyncio.sleep(wait_s)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from stretto.cli.moments import ahead, local, since
 from stretto.cli.terminal import printable
 from stretto.shared.questions import AskedQuestion
+from stretto.supervisor.roles import ESCALATION
 
 __all__ = [
     "LIST_COLUMNS",
@@ -97,14 +98,19 @@ def how_it_stands(asked: AskedQuestion, now: datetime) -> str:
 
 
 def ways_to_settle(asked: AskedQuestion, *, tenant: str | None = None) -> list[str]:
-    """The commands that settle it, one a line; `tenant` where the settings would say another one."""
+    """The commands that settle it, one a line, of a draft with what they mean; `tenant` where the settings would say another one."""
     whose = f" --tenant {tenant}" if tenant else ""
     question = asked.question
-    commands = [f"stretto inbox approve {question.id}{whose}"]
+    ways = [(f"stretto inbox approve {question.id}{whose}", "it stands as it is")]
     if question.kind == "question":
-        commands.append(f'stretto inbox answer {question.id} "YOUR ANSWER"{whose}')
-    commands.append(f'stretto inbox reject {question.id} --note "WHAT TO CHANGE"{whose}')
-    return commands
+        ways.append((f'stretto inbox answer {question.id} "YOUR ANSWER"{whose}', "your words take its place"))
+    ways.append(
+        (f'stretto inbox reject {question.id} --note "WHAT TO CHANGE"{whose}', "it is revised; without a note, refused")
+    )
+    if question.role != ESCALATION:  # what follows from a decision is the agent's own business
+        return [command for command, _ in ways]
+    width = max(len(command) for command, _ in ways)
+    return [f"{command:<{width}}  # {meaning}" for command, meaning in ways]
 
 
 def _short(text: str) -> str:

@@ -139,10 +139,10 @@ def _show(data: dict[str, Any], tenant: str) -> None:
             ("server", f"{data['server']['url']}, nats-server {data['server']['version']}, prefix {data['prefix']}"),
             ("open runs", data["open_runs"]),
             (
-                "for a person",
-                f"{data['open_questions']} questions of tenant {tenant}: stretto inbox list"
+                "questions",
+                f"{data['open_questions']} open of tenant {tenant}: stretto inbox list"
                 if data["open_questions"]
-                else "nothing",
+                else "none",
             ),
             (
                 "dead letters",

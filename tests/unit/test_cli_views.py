@@ -155,6 +155,17 @@ def test_a_question_holds_what_a_person_needs_to_decide() -> None:
     ]
 
 
+def test_of_a_draft_it_is_said_what_each_decision_means() -> None:
+    ways = ways_to_settle(replace(waiting(), question=asked(role="escalation")))
+
+    assert [way.partition("  # ")[2] for way in ways] == [
+        "it stands as it is",
+        "your words take its place",
+        "it is revised; without a note, refused",
+    ]
+    assert len({way.index("#") for way in ways}) == 1
+
+
 def test_an_approval_offers_no_words() -> None:
     approval = replace(waiting(), question=asked(kind="approval"))
 
