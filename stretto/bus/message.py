@@ -21,8 +21,15 @@ class Value(BaseModel):
 class Message(Value):
     """A whole body, named on the wire by `TYPE` and `VERSION` ("major.minor").
 
-    Within a major version only optional fields with defaults are added.
+    Within a major version only optional fields with defaults are added. `PLACE` names the fields that the end of its subject says too, in
+    that order: one that says otherwise there counts for nothing.
     """
 
     TYPE: ClassVar[str]
     VERSION: ClassVar[str] = "1.0"
+    PLACE: ClassVar[tuple[str, ...]] = ()
+
+    def fits(self, subject: str) -> bool:
+        """Whether it says of its place what its subject says."""
+        said = [str(getattr(self, name)) for name in self.PLACE]
+        return not said or subject.split(".")[-len(said) :] == said

@@ -90,13 +90,14 @@ class RunLog:
         return None
 
     async def read(self, stored: Stored, key: RunKey, body_type: type[Body]) -> tuple[Envelope, Body] | None:
-        """What is stored below the run, as a message of this type; None if it is none."""
+        """What is stored below the run, as a message of this type; None if it is none, or says another origin than its subject."""
         try:
             envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key))
             body = open_envelope(envelope, body_type)
         except DecodeError:
             return None
-        return (envelope, body) if (envelope.tenant, envelope.run) == (key.tenant, key.run) else None
+        counts = (envelope.tenant, envelope.run) == (key.tenant, key.run) and body.fits(stored.subject)
+        return (envelope, body) if counts else None
 
     async def _written_by(self, key: RunKey, subject: str, envelope: Envelope) -> int | None:
         there = await self.last(key, subject)

@@ -37,6 +37,7 @@ class Question(Message):
     """
 
     TYPE: ClassVar[str] = "question"
+    PLACE: ClassVar[tuple[str, ...]] = ("role", "task", "attempt", "position")
 
     id: Token
     task: Token

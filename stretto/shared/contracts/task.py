@@ -65,6 +65,7 @@ class TaskResult(Message):
     """
 
     TYPE: ClassVar[str] = "result"
+    PLACE: ClassVar[tuple[str, ...]] = ("role", "task", "attempt")
 
     task: Token
     attempt: Annotated[int, Field(ge=1)]

@@ -18,6 +18,7 @@ class TimerFired(Message):
     """
 
     TYPE: ClassVar[str] = "timer"
+    PLACE: ClassVar[tuple[str, ...]] = ("name",)
 
     name: Token
     origin_seq: Annotated[int, Field(ge=0)] = 0
