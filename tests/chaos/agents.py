@@ -3,7 +3,8 @@
 import asyncio
 import json
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.protocol import Document, Output, Reply
 from tests.chaos.ledger import Effect, Ledger
 
-__all__ = ["LEDGER", "PLAYBOOK", "How", "LedgerModel", "Made", "Thinker", "made_of"]
+__all__ = ["ALONE", "DOOMED", "LEDGER", "PLAYBOOK", "Doomed", "How", "LedgerModel", "Made", "Thinker", "made_of"]
 
 LEDGER: Final = "STRETTO_CHAOS_LEDGER"
 """Names the ledger's file to the processes."""
@@ -31,6 +32,24 @@ tasks:
 answer: join
 """
 
+ALONE: Final = """
+name: alone
+description: One task alone. For the chaos suite.
+roles: {think: thinks}
+tasks:
+  - {id: only, role: think, inputs: {how: request.params.how}}
+answer: only
+"""
+
+DOOMED: Final = """
+name: doomed
+description: A task that kills whoever does it. For the chaos suite.
+roles: {doom: kills its process}
+tasks:
+  - {id: only, role: doom, inputs: {how: request.params.how}}
+answer: only
+"""
+
 _execution: ContextVar[int] = ContextVar("execution")
 
 
@@ -39,11 +58,13 @@ class How(BaseModel):
 
     Attributes:
         call_s: how long each call of the model and of a tool takes.
+        size: of the text that it gives, in characters, where that is to be more.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     call_s: float = 0.01
+    size: int = 0
 
 
 class Given(BaseModel):
@@ -74,14 +95,22 @@ class LedgerModel:
         self._ledger = ledger
 
     async def generate(
-        self, output_type: type[Output], *, instructions: str, question: str = "", documents: Sequence[Document] = ()
+        self,
+        output_type: type[Output],
+        *,
+        instructions: str,
+        question: str = "",
+        documents: Sequence[Document] = (),
+        on_text: Callable[[str], Awaitable[None]] | None = None,
     ) -> Reply[Output]:
         asked = json.loads(question)
         call = self._ledger.begin_call(_execution.get(), Effect("model", **asked["effect"]))
         await asyncio.sleep(asked["call_s"])
         self._ledger.end_call(call)
         return Reply(
-            output=output_type.model_validate({"text": instructions}), model=self.name, usage=Usage(model_calls=1, input_tokens=1)
+            output=output_type.model_validate({"text": instructions}),
+            model=self.name,
+            usage=Usage(model_calls=1, input_tokens=1),
         )
 
 
@@ -98,7 +127,7 @@ class Thinker(Agent[Given, Made]):
     async def handle(self, task: Given, ctx: TaskContext) -> Made:
         key = ctx.key
         _execution.set(self._ledger.begin_execution(os.getpid(), key.run.run, key.task, key.attempt))
-        words = "+".join(made.text for made in task.before) or f"[{task.request}]"
+        words = "+".join(made.text for made in task.before) or f"[{task.request}]".ljust(task.how.size, ".")
         first = await self._think(task, ctx, 0, words)
         return await self._think(task, ctx, 1, first.text)
 
@@ -107,3 +136,15 @@ class Thinker(Agent[Given, Made]):
         effect = {"run": key.run.run, "task": key.task, "attempt": key.attempt, "position": position}
         question = json.dumps({"effect": effect, "call_s": task.how.call_s})
         return (await ctx.model.generate(Made, instructions=words, question=question)).output
+
+
+class Doomed(Agent[Given, Made]):
+    """Kills its process."""
+
+    role = "doom"
+    description = "kills its process"
+    slots = 1
+
+    async def handle(self, task: Given, ctx: TaskContext) -> Made:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("it is dead")

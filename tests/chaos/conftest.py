@@ -2,12 +2,14 @@
 
 import os
 import random
+import re
 from collections.abc import AsyncGenerator, Iterator
 
 import pytest
 
 from stretto.bus.connection import Connection
 from tests.chaos.load import Load
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.reader import Reader
 from tests.chaos.system import System
 
@@ -57,6 +59,12 @@ async def reader(system: System, connection: Connection) -> Reader:
 
 
 @pytest.fixture
+def nemesis(system: System, rng: random.Random) -> Nemesis:
+    return Nemesis(system, rng)
+
+
+@pytest.fixture
 def load(system: System, connection: Connection, request: pytest.FixtureRequest) -> Load:
-    name = "".join(one if one.isalnum() else "-" for one in request.node.name.removeprefix("test_").lower())
-    return Load(system, connection, name[-40:].strip("-"))
+    return Load(
+        system, connection, re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())[:40].strip("-")
+    )

@@ -1,6 +1,7 @@
 """Invariants: what must hold after every fault, each a small function from the evidence to what is wrong with it."""
 
 import asyncio
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,11 +94,12 @@ def no_recorded_step_again(evidence: Evidence) -> list[str]:
 
     What was in flight when a process died may be carried out again, and what a process does that looked before: that cannot be otherwise.
     """
+    epoch = time.time() - time.monotonic()
     records: defaultdict[Effect, list[float]] = defaultdict(list)
     for one in evidence.seen:
         if one.kind == "step" and one.envelope is not None and one.tail[-1] != "intent":
             _, task, attempt, position = one.tail
-            records[_place(one.run, task, int(attempt), int(position))].append(one.at.timestamp())
+            records[_place(one.run, task, int(attempt), int(position))].append(one.at.timestamp() - epoch)
     wrong = [f"run {_told(effect)} is recorded {len(at)} times" for effect, at in records.items() if len(at) > 1]
     for call in evidence.calls:
         recorded = records.get(_place_of(call.effect))
@@ -127,7 +129,9 @@ def every_effect_recorded(evidence: Evidence) -> list[str]:
                 }
                 wrong += [f"run {_told(done[place])} is not in the journal" for place in mine - recorded]
                 if not mine:
-                    wrong.append(f"run {one.run} {result.task}.{result.attempt} has a result, and nothing was done for it")
+                    wrong.append(
+                        f"run {one.run} {result.task}.{result.attempt} has a result, and nothing was done for it"
+                    )
     return wrong
 
 

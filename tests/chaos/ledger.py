@@ -1,4 +1,4 @@
-"""Ledger: what was submitted, acknowledged, called and answered, kept outside of the system in one SQLite file that every process writes."""
+"""Ledger: what was submitted, acknowledged, called and answered, kept outside of the system in one SQLite file."""
 
 import sqlite3
 import time
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 __all__ = ["Answered", "Call", "Effect", "Ledger", "Submitted"]
 
@@ -70,7 +71,10 @@ class Answered:
 
 
 class Ledger:
-    """Times are seconds of this machine's clock. Every write is in the file before its method returns."""
+    """Times are seconds of this machine's monotonic clock: one for all processes, whatever time they think it is.
+
+    Every write is in the file before its method returns.
+    """
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -81,37 +85,37 @@ class Ledger:
     # What is written
 
     def submit(self, run: str, *, ends: str | None = "completed", text: str | None = None) -> None:
-        self._write("INSERT OR IGNORE INTO submitted VALUES (?, ?, ?, ?, NULL)", run, ends, text, time.time())
+        self._write("INSERT OR IGNORE INTO submitted VALUES (?, ?, ?, ?, NULL)", run, ends, text, time.monotonic())
 
     def acknowledge(self, run: str) -> None:
-        self._write("UPDATE submitted SET acknowledged_at = ? WHERE run = ?", time.time(), run)
+        self._write("UPDATE submitted SET acknowledged_at = ? WHERE run = ?", time.monotonic(), run)
 
     def begin_execution(self, pid: int, run: str, task: str, attempt: int) -> int:
         return self._write(
             "INSERT INTO executions (pid, run, task, attempt, at) VALUES (?, ?, ?, ?, ?)",
-            *(pid, run, task, attempt, time.time()),
+            *(pid, run, task, attempt, time.monotonic()),
         )
 
     def begin_call(self, execution: int, effect: Effect, key: str = "") -> int:
         return self._write(
             "INSERT INTO calls (execution, kind, run, task, attempt, position, key, began_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(execution, effect.kind, effect.run, effect.task, effect.attempt, effect.position, key, time.time()),
+            *(execution, effect.kind, effect.run, effect.task, effect.attempt, effect.position, key, time.monotonic()),
         )
 
     def end_call(self, call: int) -> None:
-        self._write("UPDATE calls SET ended_at = ? WHERE id = ?", time.time(), call)
+        self._write("UPDATE calls SET ended_at = ? WHERE id = ?", time.monotonic(), call)
 
     def freeze(self, pid: int) -> None:
-        self._write("INSERT INTO frozen VALUES (?, ?, NULL)", pid, time.time())
+        self._write("INSERT INTO frozen VALUES (?, ?, NULL)", pid, time.monotonic())
 
     def thaw(self, pid: int) -> None:
-        self._write("UPDATE frozen SET until = ? WHERE pid = ? AND until IS NULL", time.time(), pid)
+        self._write("UPDATE frozen SET until = ? WHERE pid = ? AND until IS NULL", time.monotonic(), pid)
 
     def gauge(self, pid: int, tasks: int) -> None:
-        self._write("INSERT INTO gauges VALUES (?, ?, ?)", pid, tasks, time.time())
+        self._write("INSERT INTO gauges VALUES (?, ?, ?)", pid, tasks, time.monotonic())
 
     def poison(self, subject: str) -> None:
-        self._write("INSERT INTO poison VALUES (?, ?)", subject, time.time())
+        self._write("INSERT INTO poison VALUES (?, ?)", subject, time.monotonic())
 
     def answer(self, answered: Answered) -> None:
         self._write(
@@ -171,7 +175,7 @@ class Ledger:
         with self._open() as db:
             return int(db.execute(statement, values).lastrowid or 0)
 
-    def _read(self, statement: str, *values: object) -> list[tuple[object, ...]]:
+    def _read(self, statement: str, *values: object) -> list[Any]:
         with self._open() as db:
             return db.execute(statement, values).fetchall()
 

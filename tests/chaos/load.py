@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+
+from pydantic import JsonValue
 
 from stretto.bus.client import Client
 from stretto.bus.connection import Connection
@@ -37,14 +38,18 @@ class Load:
         playbook: str = "chaos",
         ends: str | None = "completed",
         text: str | None = None,
-        **fields: Any,
+        ballast: str = "",
+        run: str | None = None,
+        deadline_s: float | None = None,
     ) -> str:
         """Submit a request, as often as it takes until it is acknowledged; return the run."""
         self._number += 1
-        run = f"{self._name}-{self._number}"
+        run = run or f"{self._name}-{self._number}"
         says = made_of(run) if playbook == "chaos" and text is None else text
         self._ledger.submit(run, ends=ends, text=says)
-        request = Request(text=run, playbook=playbook, params={"how": (how or How()).model_dump()}, **fields)
+        request = self.request(run, how, playbook=playbook, ballast=ballast).model_copy(
+            update={"deadline_s": deadline_s}
+        )
         while True:
             try:
                 await self._client.submit(request, run=run)
@@ -53,6 +58,12 @@ class Load:
             else:
                 self._ledger.acknowledge(run)
                 return run
+
+    @staticmethod
+    def request(run: str, how: How | None = None, *, playbook: str = "chaos", ballast: str = "") -> Request:
+        """What a run of ours asks for; nobody reads the ballast."""
+        params: dict[str, JsonValue] = {"how": (how or How()).model_dump(), "ballast": ballast}
+        return Request(text=run, playbook=playbook, params=params)
 
     async def submit_many(self, count: int, how: How | None = None) -> list[str]:
         """Submit so many at once."""

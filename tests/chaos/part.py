@@ -1,7 +1,6 @@
-"""Part: one process of the system under test: `stretto supervisor run` and `stretto agent run`, with a model and tools that keep the ledger.
+"""Part: one process under test: `stretto supervisor run` or `stretto agent run`, but for a model and tools that keep the ledger.
 
-Run as a module it is `python -m tests.chaos.part supervisor` or `... part agent NAME`. Only what an agent thinks with is another thing than in
-the command itself. SIGUSR1 has it write down how many asyncio tasks it has.
+It is `python -m tests.chaos.part supervisor` or `... part agent NAME`. SIGUSR1 has it write down how many asyncio tasks it has.
 """
 
 import asyncio

@@ -80,13 +80,14 @@ class Reader:
         ]
 
     async def consumers(self) -> list[ConsumerState]:
-        """Every consumer of every stream of the deployment."""
+        """Every durable consumer of every stream of the deployment."""
         found: list[ConsumerState] = []
         for stream in await self._streams():
             listed = await self._connection.jetstream.api(f"CONSUMER.LIST.{stream}")
             found += [
                 ConsumerState(stream, one["name"], one["num_pending"], one["num_ack_pending"])
                 for one in listed.get("consumers") or ()
+                if "durable_name" in one["config"]  # the others are watchers' and this reader's own
             ]
         return found
 
@@ -125,10 +126,13 @@ class Reader:
             await listening.unsubscribe()
 
     async def _read(self, stream: str, stored: Stored) -> Seen:
-        _, family, shard, tenant, run, kind, *tail, _ = [*stored.subject.split("."), *["?"] * 6, ""]
-        tail = [token for token in tail if token != "?"]
-        if family == "step":
-            kind, tail = "step", [kind, *tail]
+        match stored.subject.split("."):
+            case [_, "run", shard, tenant, run, kind, *tail]:
+                pass
+            case [_, "step", shard, tenant, run, *tail]:
+                kind = "step"
+            case _:
+                return Seen(stream, stored.seq, stored.at, stored.subject, "", "junk", (), None)
         try:
             key = RunKey(int(shard), tenant, run)
             envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key))

@@ -74,7 +74,7 @@ class Server:
         """What its monitoring port says; nothing while it does not answer."""
         with (
             contextlib.suppress(OSError, ValueError),
-            urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/{path}", timeout=2) as reply,  # noqa: S310 (our own server)
+            urllib.request.urlopen(f"http://127.0.0.1:{self.monitor}/{path}", timeout=2) as reply,
         ):
             found: dict[str, Any] = json.load(reply)
             return found
@@ -130,7 +130,7 @@ class Servers:
 async def _until(condition: Callable[[], bool], what: str) -> None:
     try:
         async with asyncio.timeout(READY_S):
-            while not await asyncio.to_thread(condition):
+            while not await asyncio.to_thread(condition):  # noqa: ASYNC110 (it is another process that changes it)
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"not so within {READY_S:g} s: {what}") from None

@@ -16,7 +16,7 @@ from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.failpoints import VARIABLE
 from stretto.bus.registry import Registry
 from stretto.bus.streams import Deployment
-from tests.chaos.agents import LEDGER, PLAYBOOK
+from tests.chaos.agents import ALONE, DOOMED, LEDGER, PLAYBOOK
 from tests.chaos.ledger import Ledger
 from tests.chaos.servers import Servers
 
@@ -44,6 +44,7 @@ class System:
 
     Args:
         source: where the package `stretto` is taken from; another one than this repository's for a copy with a defect in it.
+        variables: more settings, for all processes.
     """
 
     def __init__(
@@ -54,23 +55,35 @@ class System:
         shards: int = 2,
         source: Path = ROOT,
         server_settings: dict[str, object] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.servers = Servers(folder / "bus", nodes=nodes, settings=server_settings)
+        folder.mkdir(exist_ok=True)
         self.ledger = Ledger(folder / "ledger.db")
         self.deployment = Deployment(
             shards=shards, replicas=3 if nodes == 3 else 1, task_lease_s=LEASE_S, run_lease_s=LEASE_S
         )
         self.heal_s = 3 * LEASE_S * self.deployment.max_deliver
-        self._source = source
+        self._variables = {
+            "STRETTO_NATS_URL": self.servers.url,
+            "STRETTO_SHARDS": str(shards),
+            "STRETTO_REPLICAS": str(self.deployment.replicas),
+            "STRETTO_TASK_LEASE_S": str(LEASE_S),
+            "STRETTO_RUN_LEASE_S": str(LEASE_S),
+            "STRETTO_PLAYBOOKS": f'["{folder / "playbooks"}"]',
+            "STRETTO_DATA_DIR": str(folder / "data"),
+            "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((source, ROOT)))),
+            LEDGER: str(self.ledger.file),
+            **(variables or {}),
+        }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        (folder / "playbooks").mkdir()
+        self._agents: dict[str, str] = {}
+        self._told: dict[str, dict[str, str]] = {}
+        (folder / "playbooks").mkdir(parents=True)
         (folder / "logs").mkdir()
-        self.playbook("chaos", PLAYBOOK)
-
-    def playbook(self, name: str, text: str) -> None:
-        """Add a playbook; supervisors that start from now on know it."""
-        (self.folder / "playbooks" / f"{name}.yaml").write_text(text, encoding="utf-8")
+        for name, text in (("chaos", PLAYBOOK), ("alone", ALONE), ("doomed", DOOMED)):
+            (folder / "playbooks" / f"{name}.yaml").write_text(text, encoding="utf-8")
 
     # Processes
 
@@ -89,40 +102,36 @@ class System:
         name: str,
         *,
         failpoints: str = "",
-        url: str | None = None,
-        agent: str = _AGENT,
+        url: str = "",
+        agent: str = "",
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """Start a process, with fail-points armed, at another address (a proxy's), or as another agent."""
+        """Start a process, with fail-points armed, at another address (a proxy's), or as another agent.
+
+        Started again without them it keeps all of that but its fail-points.
+        """
+        told = self._told.setdefault(name, {}) | dict(variables or {}) | ({"STRETTO_NATS_URL": url} if url else {})
+        self._told[name] = told
+        self._agents[name] = agent or self._agents.get(name, _AGENT)
         clean = {key: value for key, value in os.environ.items() if not key.startswith("STRETTO_")}
-        ours = {
-            "STRETTO_NATS_URL": url or self.servers.url,
-            "STRETTO_SHARDS": str(self.deployment.shards),
-            "STRETTO_REPLICAS": str(self.deployment.replicas),
-            "STRETTO_TASK_LEASE_S": str(LEASE_S),
-            "STRETTO_RUN_LEASE_S": str(LEASE_S),
-            "STRETTO_PLAYBOOKS": f'["{self.folder / "playbooks"}"]',
-            "STRETTO_DATA_DIR": str(self.folder / "data"),
-            "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((self._source, ROOT)))),
-            LEDGER: str(self.ledger.file),
-            VARIABLE: failpoints,
-        }
-        words = ["supervisor"] if name.startswith("supervisor") else ["agent", agent]
+        words = ["supervisor"] if name.startswith("supervisor") else ["agent", self._agents[name]]
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(
                 # -P: the copy of the package that PYTHONPATH names counts, whatever lies in the current folder.
                 [sys.executable, "-P", "-m", "tests.chaos.part", *words],
-                env=clean | ours | dict(variables or {}),
+                env=clean | self._variables | told | {VARIABLE: failpoints},
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
             )
 
     def start_all(self, *, supervisors: int = 2, agents: int = 2) -> None:
-        for number in range(1, supervisors + 1):
-            self.start(f"supervisor-{number}")
-        for number in range(1, agents + 1):
-            self.start(f"agent-{number}")
+        """Start whatever of these does not run yet."""
+        wanted = [f"supervisor-{number + 1}" for number in range(supervisors)]
+        wanted += [f"agent-{number + 1}" for number in range(agents)]
+        for name in wanted:
+            if name not in self._processes or not self.is_alive(name):
+                self.start(name)
 
     def kill(self, name: str) -> None:
         process = self._processes[name]
@@ -139,6 +148,11 @@ class System:
         self._processes[name].send_signal(signal.SIGCONT)
         self.ledger.thaw(self.pid(name))
 
+    def forget(self, name: str) -> None:
+        """End a process for good."""
+        self.kill(name)
+        del self._processes[name]
+
     def terminate(self, name: str) -> None:
         """Ask it to stop."""
         self._processes[name].terminate()
@@ -149,11 +163,11 @@ class System:
         await until(lambda: process.poll() is not None, f"{name} ends")
         return process.wait()
 
-    def revive(self, **fields: str) -> list[str]:
-        """Start again what has died; return the names."""
+    def revive(self) -> list[str]:
+        """Start again what has died, without its fail-points; return the names."""
         dead = [name for name in self._processes if not self.is_alive(name)]
         for name in dead:
-            self.start(name, **fields)
+            self.start(name)
         return dead
 
     def stop(self) -> None:
@@ -183,13 +197,16 @@ class System:
             await self.connect() as connection,
             Registry(connection=connection, subjects=self.deployment.subjects) as registry,
         ):
-            await until(
-                lambda: all(len(registry.alive(role)) >= count for role, count in wanted.items()), f"{wanted} are there"
-            )
+            await until(lambda: self._are_there(registry, wanted), f"{wanted} are there")
+
+    def _are_there(self, registry: Registry, wanted: Mapping[str, int]) -> bool:
+        dead = [name for name in self._processes if not self.is_alive(name)]
+        assert not dead, f"{dead} ended by themselves:\n{self.last_words()}"
+        return all(len(registry.alive(role)) >= count for role, count in wanted.items())
 
     async def gauge(self, name: str) -> Gauge:
         """What a process takes now."""
-        pid, since = self.pid(name), time.time()
+        pid, since = self.pid(name), time.monotonic()
         self._processes[name].send_signal(signal.SIGUSR1)
         await until(lambda: self.ledger.last_gauge(pid, since) is not None, f"{name} counts its tasks")
         process = psutil.Process(pid)
@@ -209,7 +226,7 @@ async def until(condition: Callable[[], bool], what: str, *, limit_s: float = LI
     """Ask again and again: what happens in other processes cannot be waited for otherwise."""
     try:
         async with asyncio.timeout(limit_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 (it is another process that changes it)
                 await asyncio.sleep(0.01)
     except TimeoutError:
         raise AssertionError(f"not so within {limit_s:g} s: {what}") from None
