@@ -14,6 +14,7 @@ from pydantic_settings import SettingsError as VariableUnreadable
 from stretto.bus.connection import ConnectionOptions
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects, Token
+from stretto.shared.models.provider_settings import ProviderSettings
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -37,7 +38,8 @@ class Settings(BaseSettings):
         nats_credentials: path of a NATS credentials file.
         prefix: first token of all subjects; deployments with different ones share a server without meeting.
         tenant, principal: for whom the command line speaks.
-        model: what agents think with: `offline`, or `scripted:FILE` for tests.
+        model: what agents think with: `offline`, `PROVIDER:MODEL`, or `scripted:FILE` for tests.
+        providers: language models' providers, by the name that stands before their models.
         playbooks: folders with playbooks beside the built-in ones.
         run_deadline_s: how long a run may take that sets no limit of its own.
         role_wait_s: how long a run waits for somebody to serve a role that it needs.
@@ -60,6 +62,7 @@ class Settings(BaseSettings):
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
     retention_days: Annotated[int, Field(ge=1)] = 90
     model: str = "offline"
+    providers: dict[Token, ProviderSettings] = Field(default_factory=dict[Token, ProviderSettings])
     playbooks: tuple[Path, ...] = ()
     run_deadline_s: Annotated[float, Field(gt=0)] = 900.0
     role_wait_s: Annotated[float, Field(gt=0)] = 30.0
