@@ -18,12 +18,14 @@ from stretto.bus.streams import deployment_streams, missing_streams
 from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
 from stretto.cli.errors import ExitCode
-from stretto.cli.models import check_model
+from stretto.cli.models import model_of
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
 from stretto.cli.running_system import running_url
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.memory.service import MEMORY_ROLE
+from stretto.shared.models.errors import ModelError
+from stretto.shared.models.providers import Providers
 from stretto.shared.settings import Settings, SettingsError
 from stretto.supervisor.errors import PlaybookError
 from stretto.supervisor.loop import SUPERVISOR_ROLE
@@ -54,9 +56,9 @@ class Finding:
 async def doctor(settings: Settings, *, as_json: bool) -> int:
     """Look everything over. 3 when the running system (or the server to run it) cannot be reached, 1 when something else fails."""
     local = [
-        check(settings) for check in (_python, _nats_server, _data_dir, _disk, _memory_packages, _model, _playbooks)
+        check(settings) for check in (_python, _nats_server, _data_dir, _disk, _memory_packages, _playbooks)
     ]
-    findings = [*local, *[one async for one in _system(settings)]]
+    findings = [*local, await _model(settings), *[one async for one in _system(settings)]]
     if as_json:
         write_json({"findings": [asdict(one) for one in findings]})
     else:
@@ -132,10 +134,11 @@ def _memory_packages(settings: Settings) -> Finding:
     return Finding("memory packages", "ok", "installed")
 
 
-def _model(settings: Settings) -> Finding:
+async def _model(settings: Settings) -> Finding:
     try:
-        check_model(settings.model)
-    except SettingsError as error:
+        async with Providers(settings.providers) as providers:
+            model_of(settings.model, providers=providers)
+    except (SettingsError, ModelError) as error:
         found, _, advice = str(error).removeprefix("settings: ").partition(": ")
         return Finding("model", "fail", found, advice)
     note = " (extracts sentences; no language model)" if settings.model == "offline" else ""

@@ -14,6 +14,7 @@ from stretto.shared.memory.client import MemoryClient
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model
+from stretto.shared.models.providers import Providers
 from stretto.shared.process import Process, Service
 from stretto.shared.settings import Settings
 
@@ -23,15 +24,17 @@ _MEMORY_PATIENCE_S: Final = 20.0
 """A task waits so long for a memory service that is just being restarted, before the attempt fails."""
 
 
-def open_model(process: Process) -> Model:
+def open_model(process: Process, providers: Providers) -> Model:
     """The deployment's model; all agents of a process share it.
 
     Raises:
         SettingsError: it is unknown.
+        NotConfigured, KeyMissing: its provider lacks something; the text says what.
         ScriptMismatch: the script cannot be read.
     """
     settings = process.settings
-    return model_of(settings.model, embed=process.memory_of(settings.tenant, patience_s=_MEMORY_PATIENCE_S).embed)
+    memory = process.memory_of(settings.tenant, patience_s=_MEMORY_PATIENCE_S)
+    return model_of(settings.model, providers=providers, embed=memory.embed)
 
 
 def agent_service(process: Process, agent: Agent[Any, Any], model: Model, *, slots: int | None = None) -> Worker:
