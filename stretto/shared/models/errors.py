@@ -44,6 +44,10 @@ class ModelError(Exception):
         usage: what the call took up to here; it has to be paid for all the same.
     """
 
+    # On the class too: an error that a journal kept is made again without `__init__`.
+    request_id: str | None = None
+    usage: Usage = Usage()
+
     def __init__(self, message: str = "", *, request_id: str | None = None, usage: Usage | None = None) -> None:
         super().__init__(message)
         self.request_id = request_id
@@ -56,6 +60,8 @@ class ModelUnavailable(ModelError):
     Attributes:
         retry_after_s: when the provider wants to be asked again at the earliest, where it said so.
     """
+
+    retry_after_s: float | None = None
 
     def __init__(
         self,
@@ -91,6 +97,8 @@ class Refused(ModelError):
     Attributes:
         category: the provider's word for the reason, where it gave one.
     """
+
+    category: str | None = None
 
     def __init__(
         self,
