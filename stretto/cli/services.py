@@ -76,7 +76,7 @@ def supervisor_services(process: Process, model: Model) -> tuple[Service, ...]:
         deployment=process.deployment,
         wire=process.wire,
         artifacts=process.artifacts,
-        chooser=Chooser(playbooks=playbooks, router=router),
+        chooser=Chooser(playbooks=playbooks, router=router, retries=settings.retries),
         limits=Limits(run_deadline_s=settings.run_deadline_s, role_wait_s=settings.role_wait_s),
         instance=process.instance,
     )

@@ -1,28 +1,39 @@
 """Settings: read once per process from `STRETTO_...` variables and `stretto.toml`, then passed down in pieces."""
 
 import difflib
+import json
 import os
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as VariableUnreadable
 
 from stretto.bus.connection import ConnectionOptions
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects, Token
+from stretto.shared.contracts.retry import RetryPolicy
 from stretto.shared.models.provider_settings import ProviderSettings
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
 CONFIG_VARIABLE = "STRETTO_CONFIG"
+_DEFAULT = "default"
 
 
 class SettingsError(Exception):
     """A setting is wrong; the text names it and says what would be right."""
+
+
+def _spelt_right(value: object) -> object:
+    """Refuse fields that no policy has: as a message it would only ignore them."""
+    for name in value if isinstance(value, Mapping) else ():  # pyright: ignore[reportUnknownVariableType]  # whatever was written
+        if name not in RetryPolicy.model_fields:
+            raise ValueError(f"there is no {name!r}: use {', '.join(RetryPolicy.model_fields)}")
+    return value  # pyright: ignore[reportUnknownVariableType]  # it is validated next
 
 
 def _default_data_dir() -> Path:
@@ -43,6 +54,8 @@ class Settings(BaseSettings):
         playbooks: folders with playbooks beside the built-in ones.
         run_deadline_s: how long a run may take that sets no limit of its own.
         role_wait_s: how long a run waits for somebody to serve a role that it needs.
+        retries: which failed tasks are tried again, how often and when, by role; `default` holds for the roles that are not named, and
+            for what a role's policy leaves out.
         grace_s: how long a process that is told to stop may finish what it has in hand.
         sync_always: the embedded server writes to disk before it acknowledges.
     """
@@ -71,11 +84,21 @@ class Settings(BaseSettings):
     grace_s: Annotated[float, Field(ge=0)] = 10.0
     sync_always: bool = True
     log_level: str = "WARNING"
+    retries: Mapping[Token, Annotated[RetryPolicy, BeforeValidator(_spelt_right)]] = Field(
+        default_factory=lambda: {_DEFAULT: RetryPolicy()}
+    )
 
     @field_validator("data_dir", "nats_credentials", "nats_server", mode="after")
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else None
+
+    @field_validator("retries", mode="after")
+    @classmethod
+    def _with_default(cls, retries: Mapping[str, RetryPolicy]) -> Mapping[str, RetryPolicy]:
+        default = retries.get(_DEFAULT, RetryPolicy())
+        said = {role: policy.model_dump(exclude_unset=True) for role, policy in retries.items()}
+        return {_DEFAULT: default, **{role: default.model_copy(update=one) for role, one in said.items()}}
 
     @classmethod
     def settings_customise_sources(
@@ -116,10 +139,11 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = error.errors(include_input=False, include_url=False, include_context=False)
-        raise SettingsError("settings: " + "; ".join(_told(str(one["loc"][0]), one) for one in wrong)) from error
+        raise SettingsError("settings: " + "; ".join(_told(one["loc"], one) for one in wrong)) from error
     except VariableUnreadable as error:
         raise SettingsError(
-            f"settings: {error}: write a list as JSON, as in STRETTO_PLAYBOOKS='[\"./mine\"]'"
+            f"settings: {error}: write it as JSON, as in STRETTO_PLAYBOOKS='[\"./mine\"]' or "
+            'STRETTO_RETRIES=\'{"default": {"tries": 3}}\''
         ) from error
 
 
@@ -151,10 +175,28 @@ def _read_file(known: Collection[str]) -> dict[str, Any]:
     return found
 
 
-def _told(name: str, error: Any) -> str:
-    variable = f"STRETTO_{name.upper()}"
-    place = variable if variable in os.environ else f"in {_file()}" if _file().is_file() else "as given"
+def _told(path: Sequence[str | int], error: Any) -> str:
+    steps = [str(step) for step in path if step != "[key]"]
+    variable = f"STRETTO_{steps[0].upper()}"
+    place = variable if _says(variable, steps[1:]) else f"in {_file()}" if _file().is_file() else "as given"
     what = error["msg"]
     if error["type"] == "string_pattern_mismatch":
         what = "use 1 to 64 of a-z, 0-9, _ and -"
-    return f"{name} ({place}): {what}"
+    return f"{'.'.join(steps)} ({place}): {what}"
+
+
+def _says(variable: str, path: Sequence[str]) -> bool:
+    """Whether the variable says something at `path` within its setting; the file may say the rest."""
+    if variable not in os.environ:
+        return False
+    try:
+        value = json.loads(os.environ[variable]) if path else None
+    except ValueError:
+        return True
+    for step in path:
+        if not isinstance(value, dict):
+            return True
+        if step not in value:
+            return False
+        value = value[step]  # pyright: ignore[reportUnknownVariableType]  # JSON
+    return True

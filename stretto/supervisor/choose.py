@@ -1,10 +1,11 @@
 """Chooser: how a new run gets its plan: from a playbook, or from the planner agent."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from stretto.bus.agent_card import AgentCard
 from stretto.shared.contracts.decision import Event, PlanMade, PlanningAsked, RoleOffer, RunRejected
 from stretto.shared.contracts.request import Request
+from stretto.shared.contracts.retry import RetryPolicy
 from stretto.supervisor.errors import UnknownPlaybook
 from stretto.supervisor.playbooks import Playbooks
 from stretto.supervisor.roles import BUILT_IN_ROLES, PLANNER, offer_of
@@ -16,22 +17,28 @@ _SERVICES = frozenset({"supervisor", "memory", PLANNER})
 
 
 class Chooser:
-    """Decides how a run is planned. What it says is committed, since it cannot be derived from the log."""
+    """Decides how a run is planned. What it says is committed, since it cannot be derived from the log.
 
-    def __init__(self, *, playbooks: Playbooks, router: Router) -> None:
+    `retries` are the deployment's policies by role: they are committed with the plan.
+    """
+
+    def __init__(
+        self, *, playbooks: Playbooks, router: Router, retries: Mapping[str, RetryPolicy] | None = None
+    ) -> None:
         self._playbooks = playbooks
         self._router = router
+        self._retries = dict(retries or {})
 
     async def choose(self, request: Request, alive: Iterable[AgentCard]) -> tuple[Event, ...]:
         """The events that give the run its plan, or reject it."""
         if request.playbook == PLANNER:
             fallback = self._playbooks.default.plan("the planner's proposals could not be used")
-            return (PlanningAsked(roles=_offers(alive), fallback=fallback),)
+            return (PlanningAsked(roles=_offers(alive), fallback=fallback, retries=self._retries),)
         try:
             route = await self._router.route(request)
         except UnknownPlaybook as error:
             return (RunRejected(reason=str(error)),)
-        return (PlanMade(plan=route.playbook.plan(route.reason)),)
+        return (PlanMade(plan=route.playbook.plan(route.reason), retries=self._retries),)
 
 
 def _offers(alive: Iterable[AgentCard]) -> tuple[RoleOffer, ...]:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 from pydantic_core import PydanticUndefined
 
+from stretto.shared.contracts.retry import RetryPolicy
 from stretto.shared.settings import Settings
 
 EXAMPLE = (Path(__file__).parents[2] / "stretto.toml.example").read_text(encoding="utf-8")
-UNCOMMENTED = re.sub(r"^# (?=[a-z_]+ = )", "", EXAMPLE, flags=re.MULTILINE)
+UNCOMMENTED = re.sub(r"^# (?=[a-z_]+ = |\[retries)", "", EXAMPLE, flags=re.MULTILINE)
 
 
 def test_it_holds_every_setting_and_no_other() -> None:
@@ -24,6 +25,7 @@ def test_what_it_calls_the_default_is_the_default() -> None:
         if field.default not in (None, PydanticUndefined)
     }
     assert {name: shown[name] for name in defaults} == defaults
+    assert shown["retries"] == {"default": RetryPolicy().model_dump(mode="json")}
 
 
 def test_as_it_is_it_changes_nothing_and_uncommented_it_is_valid() -> None:
