@@ -55,9 +55,7 @@ class Finding:
 
 async def doctor(settings: Settings, *, as_json: bool) -> int:
     """Look everything over. 3 when the running system (or the server to run it) cannot be reached, 1 when something else fails."""
-    local = [
-        check(settings) for check in (_python, _nats_server, _data_dir, _disk, _memory_packages, _playbooks)
-    ]
+    local = [check(settings) for check in (_python, _nats_server, _data_dir, _disk, _memory_packages, _playbooks)]
     findings = [*local, await _model(settings), *[one async for one in _system(settings)]]
     if as_json:
         write_json({"findings": [asdict(one) for one in findings]})
