@@ -4,6 +4,7 @@ import asyncio
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,44 @@ async def test_an_agent_and_a_playbook_of_ones_own_and_the_python_client(folder:
     assert [line.split()[-1] for line in lines[:-1]] == ["request", "decision", "result", "answer"]
 
 
+async def test_an_agent_that_asks_and_a_person_who_decides(folder: Path) -> None:
+    (folder / "my_pkg" / "refund.py").write_text(snippet("python", "class Refunder"))
+    loud = snippet("yaml", "name: loud")
+    (folder / "playbooks" / "brief.yaml").write_text(
+        loud.replace("name: loud", "name: brief").replace("shouter", "refunder")
+    )
+    decide = textwrap.indent(snippet("python", "stretto.approve("), "    ")
+    script = f"""import asyncio
+from stretto.shared.requester import connect
+from stretto.shared.settings import load_settings
+
+
+async def main() -> None:
+{decide}
+
+asyncio.run(main())
+"""
+    async with EmbeddedServer(ServerOptions(data_dir=folder / "server")) as server:
+        user = Stretto(folder).with_variables(nats_url=server.url, playbooks='["./playbooks"]')
+        with user.start("supervisor", "run"), user.start("agent", "run", "my_pkg.refund:Refunder"):
+            asked = user.run("ask", "a broken lamp", "--json", "--timeout", "40")
+            assert asked.code == 4, asked.err
+            done = await asyncio.to_thread(
+                subprocess.run,
+                [sys.executable, "-c", script.replace("nats://127.0.0.1:4222", server.url)],
+                env=user.environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            waited = user.run("runs", "wait", asked.data["run"], "--json", "--timeout", "40")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Shall this be refunded: a broken lamp? until 20")
+    assert (waited.code, waited.data["text"]) == (0, "approved by local")
+
+
 def test_the_commands_in_the_readme_exist() -> None:
-    for command in sorted(set(re.findall(r"`stretto ((?:agent|memory|runs|supervisor) \w+|[a-z]+)", README))):
+    for command in sorted(set(re.findall(r"`stretto ((?:agent|inbox|memory|runs|supervisor) \w+|[a-z]+)", README))):
         words = command.split()
         shown = subprocess.run(
             [sys.executable, "-m", "stretto", *words, "--help"], capture_output=True, text=True, timeout=30
