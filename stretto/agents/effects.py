@@ -15,7 +15,7 @@ from stretto.bus.envelope import describe
 from stretto.bus.errors import BusError, JournalMismatch
 from stretto.bus.failpoints import reach
 from stretto.bus.journal import Effect, Journal, keep_trying
-from stretto.bus.step import Step, StepKind
+from stretto.bus.step import Step, StepEnd, StepKind
 from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.question import Question, Settled, question_id
 from stretto.shared.tools.protocol import Consequences
@@ -160,7 +160,7 @@ class Effects:
         with self._gate.in_flight():
             if effects != "none" and not effect.intended:
                 reach("agent.step.before_intent")
-                await self._kept(self._journal.intend(effect))
+                await self._kept(lambda: self._journal.intend(effect))
             if not self._journal.superseded:
                 reach("agent.step.before_call")
                 return await self._called(effect, call, effects)
@@ -174,14 +174,14 @@ class Effects:
             output = _checked(name, await call(effect.key))
         except asyncio.CancelledError:
             if not self._gate.due.done():  # the handler's own doing: a replay must do the same
-                await self._kept(self._journal.record(effect, end="abandoned"))
+                await self._kept(lambda: self._journal.record(effect, end="abandoned"))
             elif effects == "unkeyed":
                 self.unsure.append(name)
             raise
         except Exception as error:  # noqa: BLE001 (whatever it raises is its outcome, and recorded as such)
             failure = EffectFailure.of(error)
-            return await self._recorded(effect, self._journal.record(effect, end="failed", failure=failure)), error
-        return await self._recorded(effect, self._journal.record(effect, output=output)), None
+            return await self._record(effect, end="failed", failure=failure), error
+        return await self._record(effect, output=output), None
 
     async def _doubted(self, effect: Effect, value: JsonValue) -> Step:
         """The outcome of an effect that began, and cannot be done again without harm: only a person can find out whether it happened."""
@@ -194,22 +194,20 @@ class Effects:
         }
         answer = HumanAnswer.of(await self._settlement(effect, question))
         with self._gate.in_flight():
-            return await self._recorded(
-                effect, self._journal.record(effect, end="done" if answer.approved else "not_done")
-            )
+            return await self._record(effect, end="done" if answer.approved else "not_done")
 
     async def _settlement(self, effect: Effect, question: dict[str, JsonValue]) -> Settled:
         """How the question at this position is settled; without an answer the attempt is parked."""
         with self._gate.in_flight():
             if effect.step is None and not effect.intended:
                 # With what was read for it: the question must be the same when the attempt goes on.
-                effect.step = await self._recorded(effect, self._journal.record(effect))
+                effect.step = await self._record(effect)
             settled = self._settled.get(effect.position)
             if settled is None and not self._journal.superseded:
                 place = self._place(effect.position)
                 asked = Question.model_validate({**question, **place, "digest": effect.identity.digest})
                 reach("agent.before_question")
-                await self._kept(keep_trying(lambda: self._put(asked)))
+                await self._kept(lambda: keep_trying(lambda: self._put(asked)))
                 reach("agent.question_asked")
                 self._gate.stop(Stop.PARKED)
         if settled is None:
@@ -219,22 +217,24 @@ class Effects:
             await self._break(JournalMismatch(effect.position, recorded, str(effect.identity)))
         return settled
 
-    async def _recorded(self, effect: Effect, writing: Coroutine[Any, Any, Step]) -> Step:
+    async def _record(
+        self, effect: Effect, end: StepEnd = "done", output: JsonValue = None, failure: EffectFailure | None = None
+    ) -> Step:
         reach("agent.step.before_record")
-        step = await self._kept(writing)
+        step = await self._kept(lambda: self._journal.record(effect, end=end, output=output, failure=failure))
         reach("agent.step.recorded")
         return step
 
-    async def _kept(self, writing: Coroutine[Any, Any, Result]) -> Result:
+    async def _kept(self, write: Callable[[], Awaitable[Result]]) -> Result:
         """Write, even when the handler is cancelled meanwhile."""
-        result = await asyncio.shield(self._spawn(self._told(writing)))
+        result = await asyncio.shield(self._spawn(self._told(write)))
         if isinstance(result, Exception):
             await self._break(result)
         return result
 
-    async def _told(self, writing: Coroutine[Any, Any, Result]) -> Result | BusError:
+    async def _told(self, write: Callable[[], Awaitable[Result]]) -> Result | BusError:
         try:
-            result = await writing
+            result = await write()
         except BusError as error:
             return error
         if self._journal.superseded:

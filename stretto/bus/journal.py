@@ -6,7 +6,7 @@ import logging
 from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from pydantic import JsonValue
 
@@ -14,7 +14,7 @@ from stretto.bus.effect_failure import EffectFailure
 from stretto.bus.envelope import new_id
 from stretto.bus.errors import RetryLater, StreamMissing, TooLarge
 from stretto.bus.replay import Replay
-from stretto.bus.step import Identity, Intent, Observation, Step, StepKind, digest_of
+from stretto.bus.step import Identity, Intent, Observation, Step, StepEnd, StepKind, digest_of
 from stretto.bus.subjects import TaskKey
 
 __all__ = ["Effect", "Entry", "Journal", "StepStore", "keep_trying"]
@@ -86,7 +86,7 @@ class Journal:
         self._replay = Replay(steps=steps, intents=begun, settled=settled, grace_s=grace_s)
         self._taken = {*self._steps, *(intent.position for intent in begun)}
         self._free = 0
-        self._occurrences: Counter[Identity] = Counter()
+        self._occurrences: Counter[tuple[str, str, str]] = Counter()
         self._observed: dict[tuple[str, str], deque[Observation]] = defaultdict(deque)
         entries: list[Step | Intent] = [*steps, *intents]
         recorded = {one.ordinal: one for entry in entries for one in entry.observations}
@@ -114,7 +114,9 @@ class Journal:
             JournalMismatch: something else is on record.
             ValueError, TypeError: `value` is nothing that JSON can say.
         """
-        identity = Identity(kind, name, digest_of(value))
+        asked = (kind, name, digest_of(value))
+        identity = Identity(*asked, occurrence=self._occurrences[asked])
+        self._occurrences[asked] += 1
         key = self._idempotency_key(identity)
         match self._replay.claim(identity):
             case Step() as step:
@@ -134,6 +136,7 @@ class Journal:
             kind=effect.kind,
             name=effect.identity.name,
             digest=effect.identity.digest,
+            occurrence=effect.identity.occurrence,
             key=effect.key,
             observations=tuple(self._unwritten),
         )
@@ -144,7 +147,7 @@ class Journal:
         self,
         effect: Effect,
         *,
-        end: Literal["done", "failed", "abandoned", "not_done"] = "done",
+        end: StepEnd = "done",
         output: JsonValue = None,
         failure: EffectFailure | None = None,
     ) -> Step:
@@ -158,6 +161,7 @@ class Journal:
             kind=effect.kind,
             name=effect.identity.name,
             digest=effect.identity.digest,
+            occurrence=effect.identity.occurrence,
             resumption=self._resumption,
             end=end,
             output=output,
@@ -196,8 +200,7 @@ class Journal:
 
     def _idempotency_key(self, identity: Identity) -> str:
         run = self._key.run
-        place = (run.tenant, run.run, self._key.role, self._key.task, *identity, str(self._occurrences[identity]))
-        self._occurrences[identity] += 1
+        place = (run.tenant, run.run, self._key.role, self._key.task, *map(str, identity))
         return hashlib.sha256("\n".join(place).encode()).hexdigest()[:32]
 
     def _take_position(self) -> int:

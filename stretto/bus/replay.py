@@ -10,16 +10,15 @@ from stretto.bus.step import Identity, Intent, Step
 __all__ = ["Replay"]
 
 _TURNS = 8
-"""Turns of the event loop between two outcomes, so that the handler gets as far after each as it did the first time."""
+"""Turns of the event loop before each outcome, so that the handler gets as far before it as it did the first time."""
 
 
 class Replay:
     """Finds what is on record for an effect, and says when the handler may have it.
 
-    Branches of a handler that run side by side may ask in another order than the first time: an effect is known by its identity, not by
-    when it asks. But outcomes are handed back one after another in the order of the record, and nothing new begins before all of the
-    record has been asked for: recorded effects never wait for one that is not recorded. Whoever waits in vain asks for something else
-    than the first time.
+    Branches of a handler that run side by side may ask in another order than the first time: an effect is known by its identity, not by its
+    position. But outcomes are handed back one after another in the order of the record, and nothing new begins before all of them are:
+    recorded effects never wait for one that is not recorded. Whoever waits in vain asks for something else than the first time.
 
     Args:
         steps: in the order in which they were stored.
@@ -33,11 +32,16 @@ class Replay:
     ) -> None:
         self._grace_s = grace_s
         entries: list[Step | Intent] = [*steps, *intents]
-        self._unclaimed = {entry.position: entry for entry in sorted(entries, key=lambda entry: entry.position)}
-        self._order = deque(_order(steps, settled))
+        self._by_identity: dict[Identity, Step | Intent] = {}
+        for entry in entries:  # of two on one effect, as two processes side by side may leave them, the first counts
+            self._by_identity.setdefault(entry.identity, entry)
+        counting = sorted(self._by_identity.values(), key=lambda entry: entry.position)
+        self._unclaimed = {entry.position: entry for entry in counting}
+        self._order = deque(position for position in _order(steps, settled) if position in self._unclaimed)
         self._ordered = set(self._order)
         self._turns: dict[int, asyncio.Future[None]] = {}
-        self._fresh: set[asyncio.Future[None]] = set()
+        self._fresh: list[asyncio.Future[None]] = []
+        self._over = not entries
         self._progress = 0
         self._pausing = False
 
@@ -47,16 +51,13 @@ class Replay:
         return self._unclaimed
 
     def claim(self, identity: Identity) -> Step | Intent | None:
-        """The first entry for such an effect that nobody has asked for."""
-        for position, entry in self._unclaimed.items():
-            if entry.identity == identity:
-                del self._unclaimed[position]
-                self._progress += 1
-                if not self._unclaimed:
-                    for waiting in self._fresh:
-                        _let_go(waiting)
-                return entry
-        return None
+        """What is on record of this effect."""
+        entry = self._by_identity.get(identity)
+        if entry is not None:
+            del self._unclaimed[entry.position]
+            self._progress += 1
+            self._pause()
+        return entry
 
     async def turn(self, step: Step) -> None:
         """Wait until the outcome of a claimed step may be handed back.
@@ -68,28 +69,25 @@ class Replay:
             return
         turn = self._turns[step.position] = asyncio.get_running_loop().create_future()
         try:
-            self._release()
+            self._pause()
             await self._wait(turn, step.identity)
         finally:
             del self._turns[step.position]
             if not turn.done():  # given up: it must not hold up the others
                 self._order.remove(step.position)
-                self._release()
+                self._pause()
 
     async def finished(self, asked: Identity) -> None:
-        """Wait until all that is on record has been asked for: only then may something new begin.
+        """Wait until all that is on record has been asked for and handed back: only then may something new begin.
 
         Raises:
             JournalMismatch: something on record is not asked for.
         """
-        if not self._unclaimed:
+        if self._over:
             return
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._fresh.add(waiting)
-        try:
-            await self._wait(waiting, asked)
-        finally:
-            self._fresh.discard(waiting)
+        self._fresh.append(waiting)
+        await self._wait(waiting, asked)
 
     async def _wait(self, future: asyncio.Future[None], asked: Identity) -> None:
         while not future.done():
@@ -99,21 +97,25 @@ class Replay:
                 position, entry = next(iter(self._unclaimed.items()))
                 raise JournalMismatch(position, str(entry.identity), str(asked))
 
-    def _release(self) -> None:
-        """Hand back the next outcome if its effect has asked for it."""
-        if self._pausing or not self._order or self._order[0] not in self._turns:
-            return
-        _let_go(self._turns[self._order.popleft()])
-        self._progress += 1
-        self._pausing = True
-        self._pause(_TURNS)
+    def _pause(self) -> None:
+        """Let the handler get on before the next outcome is handed back."""
+        if not self._pausing:
+            self._pausing = True
+            self._wait_turns(_TURNS)
 
-    def _pause(self, turns: int) -> None:
-        if turns:
-            asyncio.get_running_loop().call_soon(self._pause, turns - 1)
+    def _wait_turns(self, left: int) -> None:
+        if left:
+            asyncio.get_running_loop().call_soon(self._wait_turns, left - 1)
             return
         self._pausing = False
-        self._release()
+        if self._order and self._order[0] in self._turns:
+            _let_go(self._turns[self._order.popleft()])
+            self._progress += 1
+            self._pause()
+        elif not self._unclaimed and not self._order:
+            self._over = True
+            for waiting in self._fresh:
+                _let_go(waiting)
 
 
 def _order(steps: Sequence[Step], settled: Sequence[int]) -> list[int]:

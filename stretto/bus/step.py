@@ -9,21 +9,24 @@ from pydantic import Field, JsonValue
 from stretto.bus.effect_failure import EffectFailure
 from stretto.bus.message import Message, Value
 
-__all__ = ["Identity", "Intent", "Observation", "Step", "StepKind", "digest_of"]
+__all__ = ["Identity", "Intent", "Observation", "Step", "StepEnd", "StepKind", "digest_of"]
 
 StepKind = Literal["model", "tool", "memory", "ask", "step"]
+StepEnd = Literal["done", "failed", "abandoned", "not_done"]
 _Position = Annotated[int, Field(ge=0)]
 
 
 class Identity(NamedTuple):
-    """What an effect is: two with the same identity ask for the same."""
+    """Which effect of an attempt it is: the n-th that asks for the same, counted from 0."""
 
     kind: str
     name: str
     digest: str
+    occurrence: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} with input {self.digest[:12]}"
+        again = f", for the {self.occurrence + 1}. time" if self.occurrence else ""
+        return f"{self.kind} {self.name!r} with input {self.digest[:12]}{again}"
 
 
 class Observation(Value):
@@ -47,7 +50,8 @@ class Intent(Message):
 
     Attributes:
         position: among the attempt's effects, in the order in which they begin.
-        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex.
+        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex; occurrence: how many effects of the attempt
+            asked for the same before.
         key: the idempotency key that it is called with.
         observations: what was read since the entry before.
     """
@@ -58,12 +62,13 @@ class Intent(Message):
     kind: StepKind
     name: str
     digest: str
+    occurrence: _Position = 0
     key: str
     observations: tuple[Observation, ...] = ()
 
     @property
     def identity(self) -> Identity:
-        return Identity(self.kind, self.name, self.digest)
+        return Identity(self.kind, self.name, self.digest, self.occurrence)
 
 
 class Step(Message):
@@ -71,7 +76,8 @@ class Step(Message):
 
     Attributes:
         position: among the attempt's effects, in the order in which they begin.
-        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex.
+        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex; occurrence: how many effects of the attempt
+            asked for the same before.
         resumption: how many questions of the attempt were settled when it was recorded.
         end: `done` (it gave `output`), `failed` (see `failure`), `abandoned` (the handler gave it up before it was known), or `not_done` (a
             person said that it had not happened: it is tried anew at a later position).
@@ -84,15 +90,16 @@ class Step(Message):
     kind: StepKind
     name: str
     digest: str
+    occurrence: _Position = 0
     resumption: Annotated[int, Field(ge=0)] = 0
-    end: Literal["done", "failed", "abandoned", "not_done"] = "done"
+    end: StepEnd = "done"
     output: JsonValue = None
     failure: EffectFailure | None = None
     observations: tuple[Observation, ...] = ()
 
     @property
     def identity(self) -> Identity:
-        return Identity(self.kind, self.name, self.digest)
+        return Identity(self.kind, self.name, self.digest, self.occurrence)
 
 
 def digest_of(value: JsonValue) -> str:
