@@ -103,6 +103,16 @@ class Supervisor:
         """How many shards the server delivers to this process, as far as is known here."""
         return sum(shard.is_ours for shard in self._shards)
 
+    @property
+    def open_runs(self) -> int:
+        """How many open runs this process looks after. Those that wait for people or the clock are nobody's."""
+        return sum(shard.open_runs for shard in self._shards)
+
+    @property
+    def kept_states(self) -> int:
+        """How many runs' states are in memory."""
+        return sum(shard.kept_states for shard in self._shards)
+
     def stop(self) -> None:
         """Take in no more."""
         self._abandoned.stop()
@@ -116,7 +126,7 @@ class Supervisor:
             description="Plans runs, puts their tasks on the bus, and merges the replies.",
             version=__version__,
             started_at=self._started_at,
-            busy=sum(shard.open_runs for shard in self._shards),
+            busy=self.open_runs,
         )
 
     async def _provision(self) -> None:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -13,13 +13,16 @@ from stretto.agents.agent import Agent
 from stretto.agents.context import TaskContext
 from stretto.agents.worker import Worker
 from stretto.bus.artifacts import Artifacts
-from stretto.bus.client import Client
+from stretto.bus.client import Client, RunMessage
+from stretto.bus.codec import encode
 from stretto.bus.connection import Connection, ConnectionOptions
-from stretto.bus.envelope import open_envelope
+from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.streams import SUPERVISORS, Deployment
 from stretto.bus.subjects import Subjects
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.command import Command
+from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.request import Request
 from stretto.shared.memory.client import MemoryClient
 from stretto.shared.models.errors import CannotDo
@@ -161,6 +164,39 @@ class World:
 
     async def answer(self, run: str, *, timeout_s: float = 30.0) -> Answer:
         return open_envelope(await self.client.result(run, timeout_s=timeout_s), Answer)
+
+    async def asked(self, run: str, count: int = 1) -> list[Question]:
+        """Wait until the run has asked so many questions; return them."""
+        found: list[Question] = []
+        async with asyncio.timeout(LIMIT_S), contextlib.aclosing(self.client.events(run)) as events:
+            async for event in events:
+                if isinstance(event, RunMessage) and event.subject.kind == "question":
+                    found.append(open_envelope(event.envelope, Question))
+                if len(found) == count:
+                    return found
+        raise AssertionError(f"the run ended with {len(found)} questions asked, not {count}")
+
+    async def settle(
+        self, run: str, question: Question, verb: Literal["answer", "approve", "reject"], text: str = ""
+    ) -> None:
+        """Decide a question, as whoever has the right does."""
+        key = self.client.key(run)
+        command = Command(verb=verb, question=question.id, text=text)
+        envelope = Envelope.of(command, tenant=key.tenant, run=run, sender="local")
+        await self.connection.jetstream.store(
+            self.subjects.command(key, "local", question.id),
+            encode(envelope),
+            expect=0,
+            expect_on=self.subjects.any_command(key, question.id),
+        )
+
+    async def parked(self) -> None:
+        """Wait until no supervisor holds anything: every open run waits for people or the clock alone."""
+
+        async def nothing_held() -> bool:
+            return not any([await self.unacknowledged(shard) for shard in range(self.deployment.shards)])
+
+        await eventually(nothing_held)
 
     async def provisioned(self) -> None:
         """Wait until a supervisor has made the streams."""
