@@ -95,8 +95,11 @@ def test_a_name_that_is_no_agent_is_refused_with_what_would_be_one(name: str, me
 def test_an_unknown_model_is_refused_with_the_choices() -> None:
     check_model("offline")
     check_model("scripted:lines.yaml")
-    with pytest.raises(SettingsError, match="use `offline`, or `scripted:FILE`"):
-        check_model("gpt-9")
+    check_model("openai:gpt-9")
+    check_model("local:qwen3:4b", {"local"})
+    for wrong in ("gpt-9", "openai:", "local:qwen3", "scripted:"):
+        with pytest.raises(SettingsError, match="use `offline`, `anthropic:MODEL`, `openai:MODEL`, or `scripted:FILE`"):
+            check_model(wrong)
 
 
 def test_the_last_line_of_a_log_says_why_a_part_ended(tmp_path: Path) -> None:
@@ -111,7 +114,10 @@ def test_the_last_line_of_a_log_says_why_a_part_ended(tmp_path: Path) -> None:
     [
         ("stretto", {"asyncio", "pydantic", "nats", "typer"}),
         ("stretto.cli.app", {"pydantic", "nats", "rich", "asyncio"}),
-        ("stretto.cli.serving", {"chromadb", "numpy", "onnxruntime", "rich", "stretto.supervisor", "yaml"}),
+        (
+            "stretto.cli.serving",
+            {"anthropic", "openai", "httpx2", "chromadb", "numpy", "onnxruntime", "rich", "stretto.supervisor", "yaml"},
+        ),
     ],
 )
 def test_nothing_is_loaded_before_it_is_needed(module: str, never: set[str]) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from pydantic_core import PydanticUndefined
 
 from stretto.shared.contracts.retry import RetryPolicy
+from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.settings import Settings
 
 EXAMPLE = (Path(__file__).parents[2] / "stretto.toml.example").read_text(encoding="utf-8")
-UNCOMMENTED = re.sub(r"^# (?=[a-z_]+ = |\[retries)", "", EXAMPLE, flags=re.MULTILINE)
+UNCOMMENTED = re.sub(r"^# (?=[a-z_]+ = |\[(retries|providers))", "", EXAMPLE, flags=re.MULTILINE)
 
 
 def test_it_holds_every_setting_and_no_other() -> None:
@@ -25,6 +26,14 @@ def test_what_it_calls_the_default_is_the_default() -> None:
         if field.default not in (None, PydanticUndefined)
     }
     assert {name: shown[name] for name in defaults} == defaults
+    local = ProviderSettings().model_dump()
+    given = {
+        "api": "openai",
+        "base_url": "http://127.0.0.1:8080/v1",
+        "key_variable": "LOCAL_KEY",
+        "max_output_tokens": 4096,
+    }
+    assert shown["providers"] == {"local": local | given}
     assert shown["retries"] == {"default": RetryPolicy().model_dump(mode="json")}
 
 
