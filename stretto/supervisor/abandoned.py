@@ -78,6 +78,9 @@ class AbandonedTasks:
         except ValueError as error:
             _log.warning("%s: not an advisory of the server: %s", delivery.subject, type(error).__name__)
             return await self._dead.bury(delivery, "it is not an advisory of the server", error=error)
+        if not advisory.stream.startswith(self._subjects.stream("TASKS_")):  # anybody may say so of any stream
+            _log.warning("%s: an advisory of another stream than a queue of ours", delivery.subject)
+            return await self._dead.bury(delivery, "it is about no task queue of this deployment", kind="unverified")
         try:
             await self._end(advisory, delivery)
         except (RetryLater, StreamMissing) as error:
