@@ -19,7 +19,7 @@ from stretto.bus.envelope import ArtifactRef, Envelope, open_envelope
 from stretto.bus.errors import RunExists
 from stretto.bus.message import Message
 from stretto.bus.settlements import Settlements
-from stretto.bus.streams import Deployment, deployment_streams, missing_streams, provision, task_stream
+from stretto.bus.streams import Deployment, agents_consumer, deployment_streams, missing_streams, provision, task_stream
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
@@ -212,3 +212,31 @@ async def test_what_is_in_order_but_of_no_use_is_told_from_both(world: World) ->
     await world.connection.jetstream.store(world.subjects.command(key, "ann", "c1"), encode(envelope))
     found = await letters(world, 1)
     assert [(one.letter.kind, one.letter.reason) for one in found] == [("unprocessable", "there is no such run")]
+
+
+@pytest.mark.parametrize(
+    ("advisory", "kind"),
+    [
+        (b"\xff junk", "undecodable"),
+        (b"[" * 5_000, "undecodable"),
+        (b'{"stream": "{shard}", "stream_seq": 1, "deliveries": 5}', "unverified"),
+        (b'{"stream": "{dead}", "stream_seq": 1, "deliveries": 5}', "unverified"),
+        (b'{"stream": "{other}", "stream_seq": 1, "deliveries": 5}', "unverified"),
+    ],
+)
+async def test_an_advisory_that_is_none_takes_nothing_away(world: World, advisory: bytes, kind: str) -> None:
+    """Supervisors take out of its queue what the server says it delivers no more: of nothing else may an advisory have them do so."""
+    names = {
+        b"{shard}": world.subjects.runs_stream(0),
+        b"{dead}": world.subjects.stream("DEAD"),
+        b"{other}": Subjects("other").tasks_stream(ROLE),
+    }
+    for place, name in names.items():
+        advisory = advisory.replace(place, name.encode())
+    await world.connection.jetstream.store(world.subjects.decision(RunKey(0, "default", "r1")), b"x")
+    subject = f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.X.{agents_consumer(world.deployment)}"
+    await world.connection.publish(subject, advisory)
+    (letter,) = await letters(world, 1)
+    assert (letter.letter.origin, letter.letter.kind, letter.letter.data) == (subject, kind, advisory)
+    accounts = await settled_ground(world.connection, world.deployment)
+    assert len(accounts.ignored) == 1, "what was stored is still there"
