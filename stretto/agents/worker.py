@@ -52,6 +52,8 @@ class Worker:
 
     Args:
         tools: what the agent may use beside the tools that it has itself.
+        replay_grace_s: how long a handler that is run again may be busy with other things than effects while some of its branches wait for
+            the others, before it is taken for one that has changed.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Worker:
         instance: str,
         slots: int | None = None,
         tools: Sequence[Tool] = (),
+        replay_grace_s: float = 5.0,
     ) -> None:
         self._agent = agent
         self._connection = connection
@@ -76,6 +79,7 @@ class Worker:
         self._memory_of = memory_of
         self._instance = instance
         self._slots = slots or agent.slots
+        self._replay_grace_s = replay_grace_s
         self._tools = (*agent.tools, *tools)
         self._input_schema: dict[str, Any] = agent.input_type.model_json_schema()
         self._output_schema: dict[str, Any] = agent.output_type.model_json_schema()
@@ -192,7 +196,14 @@ class Worker:
             agent=self._agent,
             key=key,
             task=task,
-            journal=Journal(key=key, store=steps, steps=found.steps, intents=found.intents, settled=settled),
+            journal=Journal(
+                key=key,
+                store=steps,
+                steps=found.steps,
+                intents=found.intents,
+                settled=settled,
+                grace_s=self._replay_grace_s,
+            ),
             model=self._model,
             memory=self._memory_of(key.run.tenant),
             tools=self._tools,

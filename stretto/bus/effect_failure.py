@@ -1,8 +1,9 @@
 """EffectFailure: an exception as far as it can travel, and back."""
 
 import sys
+from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field, JsonValue
 
 from stretto.bus.message import Value
 
@@ -30,14 +31,15 @@ class EffectFailure(Value):
     Attributes:
         error: the name of the exception's class; module: where that is defined.
         message: its text; it may hold content.
-        arguments, attributes: those of the exception that are plain values; without arguments the message is the only one.
+        arguments: those of the exception, if all are plain values; else the message is the only one.
+        attributes: those of the exception that are plain values or, as data, models.
     """
 
     error: str
     module: str = ""
     message: str = ""
     arguments: tuple[_Plain, ...] | None = None
-    attributes: dict[str, _Plain] = Field(default_factory=dict)
+    attributes: dict[str, JsonValue] = Field(default_factory=dict)
 
     @classmethod
     def of(cls, error: Exception) -> "EffectFailure":
@@ -47,7 +49,7 @@ class EffectFailure(Value):
             module=type(error).__module__,
             message=str(error)[:_MAX_CHARS],
             arguments=arguments,
-            attributes={name: value for name, value in vars(error).items() if _is_plain(value)},
+            attributes={name: _data(value) for name, value in vars(error).items() if _is_data(value)},
         )
 
     def rebuilt(self) -> Exception:
@@ -61,7 +63,7 @@ class EffectFailure(Value):
             return EffectFailed(self.error, self.message)
         # Not by calling the class: what its __init__ takes is its own affair.
         error.args = (self.message,) if self.arguments is None else self.arguments
-        vars(error).update(self.attributes)
+        vars(error).update({name: value for name, value in self.attributes.items() if _is_plain(value)})
         return error
 
     def _class(self) -> type[Exception] | None:
@@ -70,6 +72,14 @@ class EffectFailure(Value):
         for name in self.error.split("."):
             found = getattr(found, name, None)
         return found if isinstance(found, type) and issubclass(found, Exception) else None
+
+
+def _is_data(value: object) -> bool:
+    return _is_plain(value) or isinstance(value, BaseModel)
+
+
+def _data(value: Any) -> JsonValue:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
 def _is_plain(value: object) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, JsonValue, ValidationError
 
+from stretto.bus.effect_failure import EffectFailure
 from stretto.bus.message import Value
 from stretto.bus.step import Step
 from stretto.shared.contracts.usage import Usage
@@ -36,6 +37,8 @@ def usage_of(steps: Iterable[Step]) -> Usage:
         outcome = _outcome(step)
         if outcome is not None:
             total += outcome.usage
+        elif step.kind == "model" and step.failure is not None:
+            total += _spent_in_vain(step.failure)
     return total
 
 
@@ -52,3 +55,11 @@ def _outcome(step: Step) -> ModelOutcome | None:
         return ModelOutcome.model_validate(step.output)
     except ValidationError:
         return None
+
+
+def _spent_in_vain(failure: EffectFailure) -> Usage:
+    """What a model call took that failed: its error says so, as `ModelError.usage`."""
+    try:
+        return Usage.model_validate(failure.attributes.get("usage", {}))
+    except ValidationError:
+        return Usage()
