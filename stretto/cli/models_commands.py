@@ -1,0 +1,90 @@
+"""models_commands: `stretto models`: which language models can be used here, and whether they answer."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from stretto.cli.errors import ExitCode
+from stretto.cli.models import check_model, model_of
+from stretto.cli.output import write_json, write_table
+from stretto.shared.models.errors import ModelError
+from stretto.shared.models.exchange import Means
+from stretto.shared.models.providers import Providers, api_of
+from stretto.shared.models.trial import Trial, try_model
+from stretto.shared.settings import Settings
+
+__all__ = ["list_providers", "try_models"]
+
+_MEANS: Final[dict[Means | None, str]] = {
+    "strict": "schema, enforced",
+    "loose": "schema",
+    "object": "JSON, by asking",
+    "text": "by asking",
+    None: "",
+}
+
+
+async def list_providers(settings: Settings, *, as_json: bool) -> int:
+    """Every provider, where it is, and what it lacks. Nothing is sent to any."""
+    async with Providers(settings.providers) as providers:
+        found = [_row(providers, name) for name in sorted(providers.settings)]
+    if as_json:
+        write_json({"model": settings.model, "providers": found})
+        return ExitCode.OK
+    write_table(
+        ("provider", "protocol", "address", "state"),
+        [("offline", "", "", "ready")]
+        + [(row["provider"], row["api"], row["base_url"], row["state"]) for row in found],
+    )
+    print(f"\nAgents use {settings.model} (setting `model`).")  # noqa: T201 (the command's own output)
+    return ExitCode.OK
+
+
+def _row(providers: Providers, name: str) -> dict[str, Any]:
+    api = api_of(name, providers.settings[name])
+    base_url, state = providers.settings[name].base_url or "", "ready"
+    try:
+        base_url = providers.server(name).base_url
+    except ModelError as error:
+        state = str(error)
+    return {"provider": name, "api": api, "base_url": base_url, "ready": state == "ready", "state": state}
+
+
+async def try_models(settings: Settings, names: Sequence[str], *, as_json: bool) -> int:
+    """Call each model once, the one of the settings when none is named. 1 when one of them does not answer as it should.
+
+    Raises:
+        SettingsError: there is no model of a name.
+    """
+    names = names or [settings.model]
+    for name in names:
+        check_model(name, {*settings.providers})
+    async with Providers(settings.providers) as providers:
+        trials = [await _try(providers, name) for name in dict.fromkeys(names)]
+    if as_json:
+        write_json({"models": [{**asdict(one), "usage": one.usage.model_dump()} for one in trials]})
+    else:
+        write_table(
+            ("model", "answers", "seconds", "first text", "tokens in", "tokens out", "form"), map(_shown, trials)
+        )
+    return ExitCode.FAILED if any(one.error for one in trials) else ExitCode.OK
+
+
+async def _try(providers: Providers, name: str) -> Trial:
+    try:
+        model = model_of(name, providers=providers)
+    except ModelError as error:
+        return Trial(model=name, error=type(error).__name__, reason=str(error))
+    return await try_model(model)
+
+
+def _shown(trial: Trial) -> tuple[object, ...]:
+    answers = f"{trial.error}: {trial.reason}" if trial.error else "yes"
+    first = "" if trial.first_text_s is None else f"{trial.first_text_s:.2f}"
+    usage = trial.usage
+    read = (
+        f"{usage.input_tokens} ({usage.cached_input_tokens} cached)"
+        if usage.cached_input_tokens
+        else usage.input_tokens
+    )
+    return trial.model, answers, f"{trial.seconds:.2f}", first, read, usage.output_tokens, _MEANS[trial.means]
