@@ -267,6 +267,27 @@ def memory_stats(tenant: Tenant = None, as_json: Json = False) -> None:
     execute(lambda settings: stats(settings, as_json=as_json), as_json=as_json, tenant=tenant)
 
 
+@models_app.command("list")
+def models_list(as_json: Json = False) -> None:
+    """The providers of language models, and what each lacks. Nothing is sent to them."""
+    from stretto.cli.execute import execute
+    from stretto.cli.models_commands import list_providers
+
+    execute(lambda settings: list_providers(settings, as_json=as_json), as_json=as_json)
+
+
+@models_app.command("test")
+def models_test(
+    names: Annotated[list[str] | None, typer.Argument(help="Models, as PROVIDER:MODEL; without any, the one of the settings.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Call models once, with a small question: whether they answer, how fast, and what they can do."""
+    from stretto.cli.execute import execute
+    from stretto.cli.models_commands import try_models
+
+    execute(lambda settings: try_models(settings, names or (), as_json=as_json), as_json=as_json)
+
+
 def main() -> None:
     """The entry point."""
     if "--json" not in sys.argv:
