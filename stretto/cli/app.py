@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from stretto.cli.dead_app import dead_app
 from stretto.cli.inbox_app import inbox_app
+from stretto.cli.models_app import models_app
 from stretto.cli.options import Json, Quiet, Tenant
 from stretto.cli.runs_app import runs_app
 
@@ -34,6 +35,7 @@ team_app = typer.Typer(no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
 app.add_typer(supervisor_app, name="supervisor")
 app.add_typer(memory_app, name="memory")
+app.add_typer(models_app, name="models")
 app.add_typer(runs_app, name="runs")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(dead_app, name="dead")
@@ -265,27 +267,6 @@ def memory_stats(tenant: Tenant = None, as_json: Json = False) -> None:
     from stretto.cli.memory_commands import stats
 
     execute(lambda settings: stats(settings, as_json=as_json), as_json=as_json, tenant=tenant)
-
-
-@models_app.command("list")
-def models_list(as_json: Json = False) -> None:
-    """The providers of language models, and what each lacks. Nothing is sent to them."""
-    from stretto.cli.execute import execute
-    from stretto.cli.models_commands import list_providers
-
-    execute(lambda settings: list_providers(settings, as_json=as_json), as_json=as_json)
-
-
-@models_app.command("test")
-def models_test(
-    names: Annotated[list[str] | None, typer.Argument(help="Models, as PROVIDER:MODEL; without any, the one of the settings.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Call models once, with a small question: whether they answer, how fast, and what they can do."""
-    from stretto.cli.execute import execute
-    from stretto.cli.models_commands import try_models
-
-    execute(lambda settings: try_models(settings, names or (), as_json=as_json), as_json=as_json)
 
 
 def main() -> None:
