@@ -1,5 +1,6 @@
 """EffectFailure: an exception as far as it can travel, and back."""
 
+import re
 import sys
 from typing import Any
 
@@ -11,6 +12,8 @@ __all__ = ["EffectFailed", "EffectFailure"]
 
 _Plain = str | int | float | bool | None
 _MAX_CHARS = 4_000
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half a pair of surrogates: Python's texts may hold it, messages may not."""
 
 
 class EffectFailed(Exception):
@@ -47,7 +50,7 @@ class EffectFailure(Value):
         return cls(
             error=type(error).__qualname__,
             module=type(error).__module__,
-            message=str(error)[:_MAX_CHARS],
+            message=str(error)[:_MAX_CHARS].encode(errors="replace").decode(),
             arguments=arguments,
             attributes={name: _data(value) for name, value in vars(error).items() if _is_data(value)},
         )
@@ -55,14 +58,15 @@ class EffectFailure(Value):
     def rebuilt(self) -> Exception:
         """The exception again, of its own class where that is loaded in this process; else `EffectFailed`."""
         kind = self._class()
+        arguments = (self.message,) if self.arguments is None else self.arguments
         try:
-            error = kind.__new__(kind) if kind else None
+            # Not by calling the class: what its __init__ takes is its own affair.
+            error = kind.__new__(kind, *arguments) if kind else None
         except TypeError:  # a class that is not made in this way
             error = None
         if error is None:
             return EffectFailed(self.error, self.message)
-        # Not by calling the class: what its __init__ takes is its own affair.
-        error.args = (self.message,) if self.arguments is None else self.arguments
+        error.args = arguments
         vars(error).update({name: value for name, value in self.attributes.items() if _is_plain(value)})
         return error
 
@@ -84,7 +88,7 @@ def _data(value: Any) -> JsonValue:
 
 def _is_plain(value: object) -> bool:
     if isinstance(value, str):
-        return len(value) <= _MAX_CHARS
+        return len(value) <= _MAX_CHARS and not _HALF.search(value)
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return value is None or (isinstance(value, float) and value - value == 0)
