@@ -14,7 +14,7 @@ from stretto.bus.subjects import Subjects
 from stretto.shared.contracts.request import Request
 from stretto.supervisor.decide import Limits
 from tests.integration.ground import MortalServer
-from tests.integration.world import LIMIT_S, Given, Made, World, agent_of, open_world
+from tests.integration.world import LIMIT_S, Given, Made, World, agent_of, eventually, open_world
 
 ONE = """
 roles: {work: works}

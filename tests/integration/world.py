@@ -109,6 +109,7 @@ class World:
     closing: contextlib.AsyncExitStack
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     supervisors: dict[str, Supervisor] = field(default_factory=dict)
+    workers: dict[str, Worker] = field(default_factory=dict)
 
     @property
     def subjects(self) -> Subjects:
@@ -139,7 +140,9 @@ class World:
         self.supervisors[instance] = supervisor
         return self._start(supervisor.run())
 
-    async def serve(self, agent: Agent[Any, Any], instance: str, model: Model | None = None) -> asyncio.Task[None]:
+    async def serve(
+        self, agent: Agent[Any, Any], instance: str, model: Model | None = None, *, slots: int | None = None
+    ) -> asyncio.Task[None]:
         """An agent on a connection of its own."""
         connection = await self.connect(instance)
         subjects = self.deployment.subjects
@@ -154,7 +157,9 @@ class World:
                 connection=connection, subjects=subjects, wire=wire, tenant=tenant, sender=instance
             ),
             instance=instance,
+            slots=slots,
         )
+        self.workers[instance] = worker
         return self._start(worker.run())
 
     async def ask(self, text: str = "why?", *, run: str | None = None, **fields: Any) -> Answer:
