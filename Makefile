@@ -47,6 +47,15 @@ test: $(READY) ## run the tests
 test-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/pytest -m slow
 
+.PHONY: chaos
+chaos: $(READY) ## kill, freeze and cut off real processes for ten minutes; STRETTO_CHAOS_SEED=... chooses the same again
+	$(BIN)/pytest -m chaos tests/chaos
+
+MINUTES ?= 60
+.PHONY: soak
+soak: $(READY) ## the same, one fault after the other: make soak MINUTES=60
+	STRETTO_CHAOS_MINUTES=$(MINUTES) $(BIN)/pytest -s -m chaos tests/chaos/test_soak.py
+
 .PHONY: check
 check: $(READY) ## what CI runs: format, lint, types, imports, tests
 	$(BIN)/ruff format --check .

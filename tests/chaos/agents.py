@@ -1,19 +1,22 @@
 """Agents whose every effect stands in the ledger before it returns, and the model that they think with."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from stretto.agents import Agent, TaskContext
+from stretto.agents.errors import TaskRetryable
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.protocol import Document, Output, Reply
+from stretto.shared.tools.protocol import Consequences
 from tests.chaos.ledger import Effect, Ledger
 
 __all__ = ["ALONE", "DOOMED", "LEDGER", "PLAYBOOK", "Doomed", "How", "LedgerModel", "Made", "Thinker", "made_of"]
@@ -50,7 +53,15 @@ tasks:
 answer: only
 """
 
-_execution: ContextVar[int] = ContextVar("execution")
+
+class _Running(NamedTuple):
+    """One time that a handler runs. `attempt` is here because no argument of an effect may name it: another attempt does the same."""
+
+    execution: int
+    attempt: int
+
+
+_running: ContextVar[_Running] = ContextVar("running")
 
 
 class How(BaseModel):
@@ -58,12 +69,16 @@ class How(BaseModel):
 
     Attributes:
         call_s: how long each call of the model and of a tool takes.
+        ask: whether a person is asked in the middle of it.
+        fails: how many attempts at each task fail when their effects are done.
         size: of the text that it gives, in characters, where that is to be more.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     call_s: float = 0.01
+    ask: bool = False
+    fails: int = 0
     size: int = 0
 
 
@@ -91,9 +106,6 @@ class LedgerModel:
 
     name = "ledger"
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
     async def generate(
         self,
         output_type: type[Output],
@@ -103,10 +115,7 @@ class LedgerModel:
         documents: Sequence[Document] = (),
         on_text: Callable[[str], Awaitable[None]] | None = None,
     ) -> Reply[Output]:
-        asked = json.loads(question)
-        call = self._ledger.begin_call(_execution.get(), Effect("model", **asked["effect"]))
-        await asyncio.sleep(asked["call_s"])
-        self._ledger.end_call(call)
+        await _carry_out("model", json.loads(question))
         return Reply(
             output=output_type.model_validate({"text": instructions}),
             model=self.name,
@@ -114,28 +123,55 @@ class LedgerModel:
         )
 
 
+class Pay:
+    """A tool with consequences: each call stands in the ledger with its idempotency key."""
+
+    name = "pay"
+    effects: Consequences = "keyed"
+
+    async def call(self, arguments: Mapping[str, JsonValue], *, key: str) -> JsonValue:
+        await _carry_out("tool", dict(arguments), key)
+        return "paid"
+
+
+@functools.cache
+def _ledger() -> Ledger:
+    return Ledger(Path(os.environ[LEDGER]))
+
+
+async def _carry_out(kind: str, asked: dict[str, Any], key: str = "") -> None:
+    running = _running.get()
+    effect = Effect(kind, asked["run"], asked["task"], running.attempt, asked["position"])
+    call = _ledger().begin_call(running.execution, effect, key)
+    await asyncio.sleep(asked["call_s"])
+    _ledger().end_call(call)
+
+
 class Thinker(Agent[Given, Made]):
-    """Thinks twice, one after the other."""
+    """Thinks, pays, asks a person if it is told to, and thinks again."""
 
     role = "think"
     description = "thinks"
     slots = 8
-
-    def __init__(self) -> None:
-        self._ledger = Ledger(Path(os.environ[LEDGER]))
+    tools = (Pay(),)
 
     async def handle(self, task: Given, ctx: TaskContext) -> Made:
         key = ctx.key
-        _execution.set(self._ledger.begin_execution(os.getpid(), key.run.run, key.task, key.attempt))
+        _running.set(_Running(_ledger().begin_execution(os.getpid(), key.run.run, key.task, key.attempt), key.attempt))
+        place: dict[str, JsonValue] = {"run": key.run.run, "task": key.task, "call_s": task.how.call_s}
         words = "+".join(made.text for made in task.before) or f"[{task.request}]".ljust(task.how.size, ".")
-        first = await self._think(task, ctx, 0, words)
-        return await self._think(task, ctx, 1, first.text)
+        first = await self._think(ctx, words, {**place, "position": 0})
+        await ctx.tools.call("pay", {**place, "position": 1})
+        if task.how.ask:
+            said = await ctx.ask_human(f"May {key.task} of {key.run.run} go on?", kind="approval")
+            assert said.approved, said
+        second = await self._think(ctx, first.text, {**place, "position": 3 if task.how.ask else 2})
+        if key.attempt <= task.how.fails:
+            raise TaskRetryable("told to fail")
+        return second
 
-    async def _think(self, task: Given, ctx: TaskContext, position: int, words: str) -> Made:
-        key = ctx.key
-        effect = {"run": key.run.run, "task": key.task, "attempt": key.attempt, "position": position}
-        question = json.dumps({"effect": effect, "call_s": task.how.call_s})
-        return (await ctx.model.generate(Made, instructions=words, question=question)).output
+    async def _think(self, ctx: TaskContext, words: str, asked: dict[str, JsonValue]) -> Made:
+        return (await ctx.model.generate(Made, instructions=words, question=json.dumps(asked))).output
 
 
 class Doomed(Agent[Given, Made]):

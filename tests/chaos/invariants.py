@@ -114,7 +114,7 @@ def every_effect_recorded(evidence: Evidence) -> list[str]:
     recorded = {
         _place(one.run, one.tail[1], int(one.tail[2]), int(one.tail[3]))
         for one in evidence.seen
-        if one.kind == "step" and one.envelope is not None
+        if one.kind == "step" and one.envelope is not None and one.tail[-1] != "intent"
     }
     done = {_place_of(call.effect): call.effect for call in evidence.calls if call.ended}
     wrong: list[str] = []

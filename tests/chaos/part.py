@@ -38,7 +38,7 @@ async def _serve(words: Sequence[str]) -> int:
             agent = load_agent(name)
             failpoints.arm(os.environ)
             async with open_process(settings, agent.role) as process:
-                await serve(agent_service(process, agent, LedgerModel(ledger)), grace_s=settings.grace_s)
+                await serve(agent_service(process, agent, LedgerModel()), grace_s=settings.grace_s)
             return 0
         case _:
             raise SystemExit(f"no such part: {' '.join(words)}")

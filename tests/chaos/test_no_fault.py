@@ -18,5 +18,5 @@ async def test_without_a_fault_every_effect_happens_once(system: System, load: L
     await load.answered(runs, limit_s=system.heal_s)
     await check(system, reader)
     calls = Counter(call.effect for call in system.ledger.calls())
-    assert len(calls) == RUNS * 3 * 2
+    assert len(calls) == RUNS * 3 * 3
     assert set(calls.values()) == {1}
