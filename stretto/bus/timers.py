@@ -1,6 +1,5 @@
 """Timers: the server's own scheduler writes into a run's log when a time has come (ADR-51)."""
 
-import contextlib
 from datetime import UTC, datetime, timedelta
 
 from stretto.bus.connection import Connection
@@ -10,6 +9,8 @@ from stretto.bus.subjects import RunKey, Subjects
 from stretto.bus.wire import Wire
 
 __all__ = ["Timers"]
+
+_TARGET = "Nats-Schedule-Target"
 
 
 class Timers:
@@ -24,11 +25,16 @@ class Timers:
         """Have `envelope` appear as the run's timer `name` at `at`, by the server's clock. Set once: a second call changes nothing."""
         # Up to the next whole millisecond: a timer that fires before its time would find that nothing is due yet.
         whole = (at.astimezone(UTC) + timedelta(microseconds=999)).isoformat(timespec="milliseconds")
-        headers = {
-            "Nats-Schedule": f"@at {whole.replace('+00:00', 'Z')}",
-            "Nats-Schedule-Target": self._subjects.timer(key, name),
-        }
-        with contextlib.suppress(Conflict):
-            await self._connection.jetstream.store(
-                self._subjects.schedule(key, name), await self._wire.pack(envelope), expect=0, headers=headers
-            )
+        subject, target = self._subjects.schedule(key, name), self._subjects.timer(key, name)
+        headers = {"Nats-Schedule": f"@at {whole.replace('+00:00', 'Z')}", _TARGET: target}
+        packed, after = await self._wire.pack(envelope), 0
+        while True:
+            try:
+                await self._connection.jetstream.store(subject, packed, expect=after, headers=headers)
+            except Conflict:
+                there = await self._connection.jetstream.last(self._subjects.runs_stream(key.shard), subject)
+                if there is None or there.headers.get(_TARGET) == target:
+                    return  # it is set, or has fired just now
+                after = there.seq  # junk: the server takes the last message on the subject for the timer
+            else:
+                return

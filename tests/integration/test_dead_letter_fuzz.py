@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from stretto.bus.message import Message
 from stretto.bus.settlements import Settlements
 from stretto.bus.streams import Deployment, agents_consumer, deployment_streams, missing_streams, provision, task_stream
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
+from stretto.bus.timers import Timers
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import Decision, RunRejected
@@ -240,3 +242,18 @@ async def test_an_advisory_that_is_none_takes_nothing_away(world: World, advisor
     assert (letter.letter.origin, letter.letter.kind, letter.letter.data) == (subject, kind, advisory)
     accounts = await settled_ground(world.connection, world.deployment)
     assert len(accounts.ignored) == 1, "what was stored is still there"
+
+
+@pytest.mark.parametrize("schedule", [None, {"Nats-Schedule": "@at 2999-01-01T00:00:00Z"}], ids=["bytes", "schedule"])
+async def test_junk_where_a_timer_is_set_does_not_keep_it_from_firing(
+    world: World, schedule: dict[str, str] | None
+) -> None:
+    key = world.client.key("r1")
+    elsewhere = {**schedule, "Nats-Schedule-Target": world.subjects.timer(key, "other")} if schedule else None
+    await world.connection.jetstream.store(world.subjects.schedule(key, "wake"), b"junk", headers=elsewhere)
+    timers = Timers(connection=world.connection, subjects=world.subjects, wire=world.wire)
+    envelope = Envelope.of(TimerFired(name="wake"), tenant=key.tenant, run=key.run, sender="s1")
+    async with world.connection.listen(f"{world.subjects.log(key)}.timer.wake") as news:
+        await timers.arm(key, "wake", datetime.now(UTC), envelope)
+        async with asyncio.timeout(LIMIT_S):
+            assert (await news.get()).data == encode(envelope)
