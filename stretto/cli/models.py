@@ -38,10 +38,11 @@ def model_of(
     return providers.model(name)
 
 
-def check_model(name: str, providers: Collection[str] = BUILT_IN) -> None:
-    """Raises SettingsError when no model can have that name; `providers` are the known ones."""
+def check_model(name: str, providers: Collection[str] = ()) -> None:
+    """Raises SettingsError when no model can have that name; `providers` are those of the settings."""
     provider, _, model = name.partition(":")
-    if name == "offline" or (provider in ("scripted", *providers) and model):
+    known = {*BUILT_IN, *providers}
+    if name == "offline" or (provider in {"scripted", *known} and model):
         return
-    known = ", ".join(f"`{one}:MODEL`" for one in sorted({*BUILT_IN, *providers}))
-    raise SettingsError(f"settings: there is no model {name!r}: use `offline`, {known}, or `scripted:FILE` for tests")
+    shown = ", ".join(f"`{one}:MODEL`" for one in sorted(known))
+    raise SettingsError(f"settings: there is no model {name!r}: use `offline`, {shown}, or `scripted:FILE` for tests")

@@ -58,7 +58,7 @@ async def try_models(settings: Settings, names: Sequence[str], *, as_json: bool)
     """
     names = names or [settings.model]
     for name in names:
-        check_model(name, {*settings.providers})
+        check_model(name, settings.providers)
     async with Providers(settings.providers) as providers:
         trials = [await _try(providers, name) for name in dict.fromkeys(names)]
     if as_json:

@@ -1,6 +1,6 @@
 """AnthropicMessages: a model behind Anthropic's messages API, or a server that speaks it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 import anthropic
@@ -48,6 +48,7 @@ class AnthropicMessages:
         compatible: bool,
         max_output_tokens: int | None,
         stream_timeout: httpx2.Timeout,
+        headers: Mapping[str, str | anthropic.Omit] | None = None,
     ) -> None:
         self._client = client
         self._name = name
@@ -56,6 +57,7 @@ class AnthropicMessages:
         self.document_blocks = not compatible
         self._max_output_tokens = max_output_tokens or _MAX_OUTPUT_TOKENS
         self._stream_timeout = stream_timeout
+        self._headers = headers
 
     def call(self, ask: Ask, said: Said, *, stream: bool) -> AsyncGenerator[str]:
         """As `Endpoint.call`."""
@@ -74,6 +76,7 @@ class AnthropicMessages:
             system=ask.instructions or anthropic.omit,
             messages=self._messages(ask),
             output_config=_output_config(ask),
+            extra_headers=self._headers,
         )
         said.request_id = response.headers.get("request-id")
         message = await response.parse()
@@ -90,6 +93,7 @@ class AnthropicMessages:
             output_config=_output_config(ask),
             stream=True,
             timeout=self._stream_timeout,
+            extra_headers=self._headers,
         )
         counts: dict[str, int] = {}
         async with events:

@@ -1,7 +1,7 @@
 """AnthropicServer: Anthropic's API, or a server that speaks its protocol."""
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 import anthropic
 import httpx2
@@ -45,11 +45,11 @@ class AnthropicServer:
             max_retries=0,  # retries have one owner, and it is not the SDK
             timeout=httpx2.Timeout(settings.time_limit_s, connect=_CONNECT_LIMIT_S),
             open_telemetry=False,  # our own spans tell of the call
-            default_headers=None if key or self._own else _NO_KEY,
         )
         if not (self._client.api_key or self._client.auth_token or self._client.credentials):
             variable = "ANTHROPIC_API_KEY" if built_in else f"key_variable in [providers.{provider}], and that variable"
             raise KeyMissing(f"there is no key for {provider}: set {variable}")
+        self._headers = None if self._own else {"Authorization": f"Bearer {key}" if key else anthropic.omit}
         self._max_output_tokens = settings.max_output_tokens
         self._stream_timeout = httpx2.Timeout(settings.stall_limit_s, connect=_CONNECT_LIMIT_S)
 
@@ -66,12 +66,9 @@ class AnthropicServer:
             compatible=not self._own,
             max_output_tokens=self._max_output_tokens,
             stream_timeout=self._stream_timeout,
+            headers=self._headers,
         )
 
     async def close(self) -> None:
         """As `Server.close`."""
         await self._client.close()
-
-
-_NO_KEY: Final = cast("Mapping[str, str]", {"Authorization": anthropic.omit})
-"""For servers without keys. The SDK takes omissions here, but does not say so."""

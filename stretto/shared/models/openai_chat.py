@@ -1,6 +1,6 @@
 """OpenAIChat: a model behind a chat completions API, which is what compatible servers speak."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 import httpx2
@@ -36,6 +36,7 @@ class OpenAIChat:
         model: str,
         max_output_tokens: int | None,
         stream_timeout: httpx2.Timeout,
+        headers: Mapping[str, str | openai.Omit] | None = None,
     ) -> None:
         self._client = client
         self._name = name
@@ -43,6 +44,7 @@ class OpenAIChat:
         # The older name of the limit: the only one that all compatible servers know.
         self._max_tokens = max_output_tokens or openai.omit
         self._stream_timeout = stream_timeout
+        self._headers = headers
 
     def call(self, ask: Ask, said: Said, *, stream: bool) -> AsyncGenerator[str]:
         """As `Endpoint.call`."""
@@ -60,6 +62,7 @@ class OpenAIChat:
             messages=_messages(ask),
             response_format=_response_format(ask),
             max_tokens=self._max_tokens,
+            extra_headers=self._headers,
         )
         said.request_id = response.headers.get("x-request-id")
         completion = response.parse()
@@ -76,6 +79,7 @@ class OpenAIChat:
             stream=True,
             stream_options={"include_usage": True},
             timeout=self._stream_timeout,
+            extra_headers=self._headers,
         )
         async with chunks:
             said.request_id = chunks.response.headers.get("x-request-id")

@@ -1,6 +1,6 @@
 """OpenAIResponses: a model behind OpenAI's own API, responses."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Final
 
 import httpx2
@@ -51,12 +51,14 @@ class OpenAIResponses:
         model: str,
         max_output_tokens: int | None,
         stream_timeout: httpx2.Timeout,
+        headers: Mapping[str, str | openai.Omit] | None = None,
     ) -> None:
         self._client = client
         self._name = name
         self._model = model
         self._max_output_tokens = max_output_tokens or _MAX_OUTPUT_TOKENS
         self._stream_timeout = stream_timeout
+        self._headers = headers
 
     def call(self, ask: Ask, said: Said, *, stream: bool) -> AsyncGenerator[str]:
         """As `Endpoint.call`."""
@@ -76,6 +78,7 @@ class OpenAIResponses:
             text=_text(ask),
             max_output_tokens=self._max_output_tokens,
             store=False,
+            extra_headers=self._headers,
         )
         said.request_id = response.headers.get("x-request-id")
         whole = response.parse()
@@ -93,6 +96,7 @@ class OpenAIResponses:
             store=False,
             stream=True,
             timeout=self._stream_timeout,
+            extra_headers=self._headers,
         )
         async with events:
             said.request_id = events.response.headers.get("x-request-id")

@@ -1,7 +1,7 @@
 """OpenAIServer: OpenAI's API, or a server that speaks its protocol (Ollama, vLLM, llama.cpp, gateways)."""
 
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Final
 
 import httpx2
 import openai
@@ -50,8 +50,8 @@ class OpenAIServer:
             http_client=http,
             max_retries=0,  # retries have one owner, and it is not the SDK
             timeout=httpx2.Timeout(settings.time_limit_s, connect=_CONNECT_LIMIT_S),
-            default_headers=None if self._own else _headers_elsewhere(key),
         )
+        self._headers = None if self._own else _headers_elsewhere(key)
         self._max_output_tokens = settings.max_output_tokens
         self._stream_timeout = httpx2.Timeout(settings.stall_limit_s, connect=_CONNECT_LIMIT_S)
 
@@ -68,6 +68,7 @@ class OpenAIServer:
             model=model,
             max_output_tokens=self._max_output_tokens,
             stream_timeout=self._stream_timeout,
+            headers=self._headers,
         )
 
     async def close(self) -> None:
@@ -75,11 +76,10 @@ class OpenAIServer:
         await self._client.close()
 
 
-def _headers_elsewhere(key: str | None) -> Mapping[str, str]:
+def _headers_elsewhere(key: str | None) -> Mapping[str, str | openai.Omit]:
     """What the SDK finds in the environment for OpenAI, it would send to any server: leave it out."""
-    headers: dict[str, str | openai.Omit] = {
+    return {
         "Authorization": f"Bearer {key}" if key else openai.omit,
         "OpenAI-Organization": openai.omit,
         "OpenAI-Project": openai.omit,
     }
-    return cast("Mapping[str, str]", headers)  # the SDK takes omissions here, but does not say so
