@@ -7,7 +7,8 @@ from typing import Final
 from stretto.shared.contracts.decision import RoleOffer
 from stretto.shared.contracts.plan import PlannedTask
 from stretto.supervisor.graph import CycleFound
-from stretto.supervisor.shape import Loop, lay_out, version
+from stretto.supervisor.roles import ESCALATION
+from stretto.supervisor.shape import MAX_ESCALATIONS, Loop, lay_out, version
 from stretto.supervisor.sources import Input, TaskOutput, inputs_of, parse_source
 
 __all__ = ["PLAYBOOK_BOUNDS", "PROPOSAL_BOUNDS", "RESERVED_IDS", "PlanBounds", "Problem", "check_plan"]
@@ -162,20 +163,21 @@ def _layout(tasks: Sequence[PlannedTask]) -> Iterator[Problem]:
         position = next((i for i, task in enumerate(tasks) if task.revision), 0)
         yield Problem(("tasks", position, "revision"), str(error))
         return
-    loops = [step for step in steps if isinstance(step, Loop)]
-    bodies = {member: loop for loop in loops for member in loop.body}
-    for loop in loops:
-        path = ("tasks", positions[loop.reviewer], "revision")
-        if loop.then in bodies:
-            yield Problem((*path, "then"), f"task {loop.then} stands in a revision loop itself")
-        for member in loop.body:
-            last = version(member, max(loop.rounds, 2))
+    roles = {task.id: task.role for task in tasks}
+    for loop in (step for step in steps if isinstance(step, Loop)):
+        before_person = loop.then is not None and roles[loop.then] == ESCALATION
+        rounds = loop.rounds + MAX_ESCALATIONS - 1 if before_person else loop.rounds
+        versions = dict.fromkeys(loop.body, max(rounds, 2))
+        if loop.then and before_person:
+            versions[loop.then] = MAX_ESCALATIONS
+        for member, count in versions.items():
+            last = version(member, count)
             if len(last) > _MAX_ID_CHARS:
                 yield Problem(
                     ("tasks", positions[member], "id"),
                     f"the id {member!r} is too long to be revised: its last version would be {last!r}",
                 )
-            for round_ in range(2, loop.rounds + 1):
+            for round_ in range(2, count + 1):
                 if version(member, round_) in positions:
                     yield Problem(
                         ("tasks", positions[version(member, round_)], "id"),

@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.supervisor.errors import PlanUnusable
 from stretto.supervisor.graph import CycleFound, in_order, reach
 from stretto.supervisor.sources import Input, TaskOutput, inputs_of
 
-__all__ = ["Loop", "PlanShape", "lay_out", "version"]
+__all__ = ["MAX_ESCALATIONS", "Loop", "PlanShape", "lay_out", "version"]
+
+MAX_ESCALATIONS: Final = 9
+"""How often one loop comes before a person, who may each time but the last have it revised once more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,11 @@ from stretto.supervisor.reasons import not_approved, refused
 from stretto.supervisor.records import Records
 from stretto.supervisor.retries import Retries
 from stretto.supervisor.roles import ESCALATION
-from stretto.supervisor.shape import Loop, PlanShape, version
+from stretto.supervisor.shape import MAX_ESCALATIONS, Loop, PlanShape, version
 from stretto.supervisor.sources import Done, Resolution, resolve
 from stretto.supervisor.task_state import TaskState, follow_task
 
-__all__ = ["MAX_ESCALATIONS", "End", "Ground", "Unfolded", "unfold"]
-
-MAX_ESCALATIONS: Final = 9
-"""How often one loop comes before a person, who may have it revised again."""
+__all__ = ["End", "Ground", "Unfolded", "unfold"]
 
 _Lookup = Callable[[str], Done | None]
 _NOTHING: Final[Mapping[str, JsonValue]] = {}

@@ -9,6 +9,7 @@ from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 OFFERS = {
     "worker": RoleOffer(role="worker", description=""),
     "writer": RoleOffer(role="writer", description="", takes=("findings", "notes"), needs=("findings",)),
+    "escalation": RoleOffer(role="escalation", description=""),
 }
 
 
@@ -47,7 +48,7 @@ def revises(reviewed: str, then: str | None = None) -> Revision:
             [task("a", role="wizard")],
             "a",
             ("tasks", 0, "role"),
-            "task a has the unknown role 'wizard': known are worker, writer",
+            "task a has the unknown role 'wizard': known are escalation, worker, writer",
         ),
         (
             [task("a", "b")],
@@ -152,6 +153,29 @@ def revises(reviewed: str, then: str | None = None) -> Revision:
             "a-r2",
             ("tasks", 2, "id"),
             "the id 'a-r2' is taken by a revision of 'a': choose another",
+        ),
+        (  # a person may have it revised eight times more
+            [task("x" * 61), task("r", "x" * 61, revision=revises("x" * 61, "e")), task("e", role="escalation")],
+            "x" * 61,
+            ("tasks", 0, "id"),
+            f"the id {'x' * 61!r} is too long to be revised: its last version would be {'x' * 61 + '-r11'!r}",
+        ),
+        (
+            [task("a"), task("r", "a", revision=revises("a", "e")), task("e", role="escalation"), task("e-r9", "a")],
+            "e-r9",
+            ("tasks", 3, "id"),
+            "the id 'e-r9' is taken by a revision of 'e': choose another",
+        ),
+        (
+            [
+                task("a"),
+                task("r", "a", revision=revises("a", "s")),
+                task("b"),
+                task("s", "b", revision=revises("b")),
+            ],
+            "a",
+            ("tasks", 1, "revision"),
+            "task s stands in a revision loop itself",
         ),
         (
             [task("a", role="writer")],
