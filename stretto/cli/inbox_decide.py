@@ -88,7 +88,5 @@ def _tell_how_it_goes_on(settings: Settings, run: str, *, alone: bool, missing: 
     if not alone:
         say(f"stretto: run {run} goes on; to wait for it: stretto runs wait {run}")
         return
-    start = ["stretto up", *(f"stretto agent run {role}" for role in missing)]
-    say(
-        f"stretto: run {run} goes on when a system runs on {settings.data_dir}: {', '.join(f'`{one}`' for one in start)}"
-    )
+    agents = f", with agents of yours for {', '.join(missing)}" if missing else ""
+    say(f"stretto: run {run} goes on when a system runs on {settings.data_dir}: `stretto up`{agents}")

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from stretto.bus.server import EmbeddedServer, ServerOptions
 from stretto.shared.contracts.command import Command
+from stretto.shared.contracts.plan import PlannedTask
+from stretto.shared.contracts.retry import RetryPolicy
 from tests.acceptance.command import Ran, Stretto
 from tests.integration.ground import Ground, open_ground
 from tests.integration.people import Runs
@@ -162,6 +165,38 @@ async def test_runs_show_what_they_wait_for_and_are_cancelled(office: Office) ->
     assert (unknown.code, "nothing is known of run nope" in unknown.err) == (2, True)
     waited = await office.run("runs", "wait", "run-1", "--json", "-q")
     assert (waited.code, waited.data["state"]) == (1, "cancelled")
+
+
+async def test_a_run_shows_when_it_tries_again(office: Office) -> None:
+    task = PlannedTask(id="draft", role="scribe")
+    await office.runs.plan("run-1", task, retries=RetryPolicy(delay_s=3_600, max_delay_s=3_600, jitter=0.0))
+    await office.runs.fail("run-1", task)
+    shown = await office.run("runs", "show", "run-1")
+
+    assert "to be tried again" in shown.out
+    assert "next try in 59 min" in shown.out
+    (delayed,) = (await office.run("runs", "show", "run-1", "--json")).data["in_progress"]
+    assert (delayed["task"], delayed["state"], delayed["attempt"]) == ("draft", "delayed", 2)
+    assert delayed["next_try_at"]
+
+
+async def test_where_only_other_agents_can_go_on_a_decision_waits_for_them(tmp_path: Path) -> None:
+    user = Stretto(tmp_path)
+    async with (
+        EmbeddedServer(ServerOptions(data_dir=user.data_dir)) as server,
+        open_ground(server.url, "stretto", shards=4) as ground,
+    ):
+        runs = Runs(ground)
+        await runs.plan("run-1", PlannedTask(id="escalate", role="escalation"), PlannedTask(id="sign", role="signer"))
+        asked = await runs.ask("run-1")
+    approved = await asyncio.to_thread(user.run, "inbox", "approve", asked)
+    assert (approved.code, approved.out) == (0, ""), approved.err
+    where = f"run run-1 goes on when a system runs on {user.data_dir}: `stretto up`, with agents of yours for signer"
+    assert where in approved.err
+
+    cancelled = await asyncio.to_thread(user.run, "runs", "cancel", "run-1", "--json")
+    assert (cancelled.code, cancelled.data) == (0, {"run": "run-1", "state": "open"}), cancelled.err
+    assert f"run run-1 ends as soon as a system runs on {user.data_dir}: `stretto up`" in cancelled.err
 
 
 async def test_without_a_bus_there_is_no_inbox(tmp_path: Path) -> None:

@@ -9,8 +9,12 @@ from stretto.bus.message import Message
 from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.answer import Answer, RunEnd
 from stretto.shared.contracts.command import Command
+from stretto.shared.contracts.decision import Decision, PlanMade
+from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.shared.contracts.question import Question, question_id
 from stretto.shared.contracts.request import Request
+from stretto.shared.contracts.retry import RetryPolicy
+from stretto.shared.contracts.task import TaskFailure, TaskResult
 from stretto.shared.contracts.timer import TimerFired
 from stretto.shared.requester import Requester
 from tests.integration.ground import Ground
@@ -41,6 +45,22 @@ class Runs:
         )
         await self.write(run, self.ground.subjects.question(task, position), question, "escalation-1")
         return asked
+
+    async def plan(self, run: str, *tasks: PlannedTask, retries: RetryPolicy | None = None) -> None:
+        """A run that follows this plan; the last task's output is the answer."""
+        await self.client.submit(Request(text="why?"), run=run)
+        made = PlanMade(
+            plan=Plan(playbook="mine", tasks=tasks, answer=tasks[-1].id),
+            retries={"default": retries} if retries else {},
+        )
+        await self.write(run, self.ground.subjects.decision(self.client.key(run)), Decision(events=(made,)))
+
+    async def fail(self, run: str, task: PlannedTask) -> None:
+        """The task's first attempt fails, for now."""
+        failure = TaskFailure(kind="retryable", error="ModelUnavailable", message="no answer")
+        result = TaskResult(task=task.id, attempt=1, role=task.role, agent="a-1", failure=failure)
+        key = TaskKey(self.client.key(run), task.role, task.id, 1)
+        await self.write(run, self.ground.subjects.result(key), result, "a-1")
 
     async def expire(self, run: str, question: str) -> None:
         await self.write(run, self.ground.subjects.timer(self.client.key(run), question), TimerFired(name=question))
