@@ -125,7 +125,7 @@ async def test_what_is_due_is_queued_again_when_another_server_answers_that_lost
         open_world(server.url, deployment, tmp_path / "playbooks") as world,
     ):
         world.playbook("one", ONE)
-        await world.supervise("s1", kept_states=2)
+        await world.supervise("s1")
         runs = [await world.client.submit(Request(text=f"n{n}", playbook="one")) for n in range(5)]
         stream = world.subjects.tasks_stream("work")
 
