@@ -5,7 +5,7 @@ import contextlib
 
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope
-from stretto.bus.errors import BusError, Conflict
+from stretto.bus.errors import BusError, Busy, Conflict, DecodeError
 from stretto.bus.jetstream import Stored
 from stretto.bus.streams import Deployment, provision, task_stream
 from stretto.bus.subjects import TaskKey
@@ -64,17 +64,27 @@ class TaskQueue:
         """Queue one attempt, unless it is queued or in work already; `resumption` counts how often it went on after waiting.
 
         Raises:
-            Busy: the role's queue is full.
+            Busy: the role's queue is full, or has something else in this place, which an agent will give up when it comes to it.
         """
         await self.provision(key.role)
+        subject = self._deployment.subjects.task(key, resumption)
         try:
-            await self._connection.jetstream.store(
-                self._deployment.subjects.task(key, resumption),
-                await self._wire.pack(envelope),
-                expect=0,
-            )
-        except Conflict:
-            return  # it is there: that is what was wanted
+            await self._connection.jetstream.store(subject, await self._wire.pack(envelope), expect=0)
+        except Conflict as error:
+            if not await self._holds(subject, key, envelope):
+                raise Busy(f"{subject} has another message just now") from error
+
+    async def _holds(self, subject: str, key: TaskKey, wanted: Envelope) -> bool:
+        """Whether the message there is the task: that is what was wanted. One that was taken in the meantime was."""
+        stream = self._deployment.subjects.tasks_stream(key.role)
+        there = await self._connection.jetstream.last(stream, subject)
+        if there is None:
+            return True
+        try:
+            found = await self._wire.unpack(there.data, there.headers)
+        except DecodeError:
+            return False
+        return _is_alike(found, wanted)
 
     async def remove(self, stream: str, pattern: str) -> None:
         """Take everything on subjects that match `pattern` out of a queue's stream, in work or not. No such stream: nothing to do.
@@ -103,3 +113,9 @@ class TaskQueue:
     def consumer(self, role: str, *, slots: int) -> TaskConsumer:
         """The loop that pulls this role's tasks, renewing the lease of those in work."""
         return TaskConsumer(connection=self._connection, deployment=self._deployment, role=role, slots=slots)
+
+
+def _is_alike(one: Envelope, other: Envelope) -> bool:
+    """Whether two envelopes hold the same kind of message about the same run."""
+    said = [(each.type, each.version.partition(".")[0], each.tenant, each.run) for each in (one, other)]
+    return said[0] == said[1]
