@@ -257,3 +257,22 @@ async def test_junk_where_a_timer_is_set_does_not_keep_it_from_firing(
         await timers.arm(key, "wake", datetime.now(UTC), envelope)
         async with asyncio.timeout(LIMIT_S):
             assert (await news.get()).data == encode(envelope)
+
+
+async def test_junk_where_a_task_is_queued_keeps_it_from_nobody(world: World) -> None:
+    run = "r1"
+    place = world.subjects.task(TaskKey(world.client.key(run), ROLE, "wait", 1))
+    await world.connection.jetstream.store(place, b"junk")
+    await world.client.submit(Request(text="n.", playbook="one"), run=run)
+    decisions = f"{world.subjects.log(world.client.key(run))}.decision"
+    async with world.connection.listen(decisions) as news, asyncio.timeout(LIMIT_S):
+        while not await world.connection.jetstream.last(
+            world.subjects.runs_stream(world.client.key(run).shard), world.subjects.decision(world.client.key(run))
+        ):
+            await news.get()
+    patient = Patient()
+    patient.go_on.set()
+    await world.serve(agent_of(ROLE, patient), "p1")
+    assert (await world.answer(run)).text == "n.n."
+    assert [one.letter.data for one in await letters(world, 1)] == [b"junk"]
+    await settled_ground(world.connection, world.deployment)
