@@ -13,11 +13,13 @@ from stretto.agents.context import TaskContext
 from stretto.bus.server import EmbeddedServer, ServerOptions
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects
+from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import Request
 from tests.integration.test_supervisor_runs import TWO_AND_ONE, collect, compose
 from tests.integration.world import Given, World, agent_of, open_world
 
 RUNS = 60
+AGENTS = {"c": lambda: agent_of("collect", collect), "w": lambda: agent_of("compose", compose)}
 
 
 @pytest.fixture
@@ -68,6 +70,86 @@ async def test_two_supervisors_that_get_any_message_of_a_shard_stay_right(
         await world.serve(agent_of("collect", collect), "c1")
         await world.serve(agent_of("compose", compose), "w1")
         await ask_many(world)
+
+
+async def test_three_supervisors_without_pins_stay_right_while_one_dies_and_messages_come_twice(
+    nats_url: str, deployment: Deployment, tmp_path: Path
+) -> None:
+    begun, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def wait(task: Given, ctx: TaskContext) -> BaseModel:
+        begun.release()
+        await go_on.wait()
+        return await collect(task, ctx)
+
+    async with open_world(nats_url, replace(deployment, pinned=False), tmp_path) as world:
+        world.playbook("two", TWO_AND_ONE)
+        first, *_ = [await world.supervise(f"s{number}") for number in (1, 2, 3)]
+        await world.serve(agent_of("collect", wait), "c1", slots=2 * RUNS)
+        await world.serve(agent_of("compose", compose), "w1")
+        runs = [await world.client.submit(Request(text=f"n{n}", playbook="two")) for n in range(RUNS)]
+        async with asyncio.timeout(30):
+            for _ in range(RUNS):
+                await begun.acquire()
+        first.cancel()
+        go_on.set()
+        waiting = asyncio.gather(*(world.answer(run) for run in runs))
+        while not waiting.done():
+            await say_again(world, runs)
+        assert [answer.text for answer in await waiting] == [f"left of n{n} and right of n{n}" for n in range(RUNS)]
+        for run in runs:
+            kinds = Counter(fact.subject.kind for fact in await world.client.log(run))
+            assert kinds["answer"] == 1
+        await world.parked()
+
+
+async def say_again(world: World, runs: list[str]) -> None:
+    """Store every request and result so far once more, as it is: what was captured on its way and is sent again."""
+    for run in runs:
+        key = world.client.key(run)
+        stream = world.deployment.subjects.runs_stream(key.shard)
+        log = await world.connection.jetstream.read(stream, f"{world.deployment.subjects.run(key)}.>")
+        for stored in {one.subject: one for one in log}.values():
+            if world.deployment.subjects.parse_run(stored.subject).kind in {"request", "result"}:
+                await world.connection.jetstream.store(stored.subject, stored.data)
+
+
+async def test_every_process_is_restarted_one_after_the_other_and_nobody_notices(world: World) -> None:
+    stopping = asyncio.Event()
+    asked: list[str] = []
+    answers: list[Answer] = []
+
+    async def keep_asking(name: str) -> None:
+        while not stopping.is_set():
+            asked.append(text := f"{name}.{len(asked)}")
+            answers.append(await world.ask(text, playbook="two"))
+
+    async def renew(old: str, new: str) -> None:
+        """Start the successor, then stop the process and wait until it has ended."""
+        if old.startswith("s"):
+            running[new] = await world.supervise(new)
+            world.supervisors[old].stop()
+        else:
+            running[new] = await world.serve(AGENTS[old[0]](), new)
+            world.workers[old].stop()
+        async with asyncio.timeout(30):
+            await running.pop(old)
+
+    running = {name: await world.supervise(name) for name in ("s1", "s2")}
+    for name in ("c1", "c2", "w1", "w2"):
+        running[name] = await world.serve(AGENTS[name[0]](), name)
+    async with asyncio.TaskGroup() as load:
+        for number in range(8):
+            load.create_task(keep_asking(f"n{number}"))
+        for old in list(running):
+            seen = len(answers)
+            await renew(old, f"{old}-new")
+            await until(lambda seen=seen: len(answers) >= seen + 16)  # type: ignore[misc]  # a default binds it now
+        stopping.set()
+    assert len(answers) == len(asked) >= 6 * 16
+    assert {answer.state for answer in answers} == {"completed"}
+    assert sorted(answer.text for answer in answers) == sorted(f"left of {text} and right of {text}" for text in asked)
+    assert {task.attempts for answer in answers for task in answer.tasks} == {1}
 
 
 async def test_supervisors_share_the_shards(world: World) -> None:
