@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
+from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.decision import PlanMade, RunRejected
 from stretto.shared.contracts.plan import Plan
+from stretto.shared.contracts.retry import RetryPolicy
 from stretto.shared.contracts.review import Review
 from stretto.supervisor.decide import DueTask, Orders, decide
+from stretto.supervisor.facts import Asked, TimerFired
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 from stretto.supervisor.state import evolve
-from tests.unit.supervisor_world import LIMITS, ROLES, Agents, World, at, dice, fold, made_by, plans
+from stretto.supervisor.timers import retry_name
+from tests.unit.supervisor_world import LIMITS, ROLES, Agents, World, at, dice, fold, made_by, plans, question
 
 SEEDS = st.integers(0, 2**32)
 
@@ -156,6 +160,34 @@ def test_an_attempt_is_due_exactly_while_it_has_no_result(plan: Plan, seed: int,
 
 
 @given(plans(), SEEDS, SEEDS)
+def test_no_task_is_tried_more_often_than_it_may_nor_before_its_timer(plan: Plan, seed: int, order: int) -> None:
+    chance = dice(order)
+    world = World.with_plan(plan)
+    tries = {task.id: task.max_attempts or RetryPolicy().tries for task in plan.tasks}
+    while world.step(Agents(seed), chance) is None:
+        fired = {fact.name for fact in world.log if isinstance(fact, TimerFired)}
+        for due in world.orders().due:
+            assert due.attempt <= tries[_split(due.task)[0]]
+            assert due.attempt == 1 or retry_name(due.task, due.attempt) in fired
+
+
+@given(plans(), SEEDS, SEEDS)
+def test_an_attempt_that_asked_is_due_again_exactly_when_all_is_settled(plan: Plan, seed: int, order: int) -> None:
+    chance = dice(order)
+    world = World.with_plan(plan)
+    while world.step(Agents(seed), chance) is None:
+        due = {(one.task, one.attempt): one for one in world.orders().due}
+        ended = {(result.task, result.attempt) for result in world.results()}
+        still_open = {(one.question.task, one.question.attempt) for one in world.state.open_questions}
+        assert not still_open & ended
+        if world.orders().answer is None:
+            for asked in (fact.question for fact in world.log if isinstance(fact, Asked)):
+                place = (asked.task, asked.attempt)
+                assert (place in due) + (place in still_open) + (place in ended) == 1
+                assert place not in due or asked.id in [settled.question for settled in due[place].settled]
+
+
+@given(plans(), SEEDS, SEEDS)
 def test_all_that_was_spent_is_in_the_answer(plan: Plan, seed: int, order: int) -> None:
     world = World.with_plan(plan)
     answer = world.finish(Agents(seed), dice(order))
@@ -168,8 +200,17 @@ def _second_voices(world: World, plan: Plan) -> list[Callable[[], None]]:
     """What may stand in a log twice, of which the first counts."""
     other = plan.model_copy(update={"playbook": "other"})
     done = next(iter(world.results()), None)
+    asked = question("t0", 1, "worker", 0)
     return [
         world.ask,
+        lambda: world.put(asked),
+        lambda: world.put(asked.model_copy(update={"text": "something else?"})),
+        lambda: world.command(Command(verb="reject", question=asked.id, text="no")),
+        lambda: world.command(Command(verb="approve", question=asked.id), "grace"),
+        lambda: world.command(Command(verb="answer", question="q-nobody", text="what?")),
+        lambda: world.fire(asked.id),
+        lambda: world.fire("deadline-1"),
+        lambda: world.fire(retry_name("t0", 2)),
         world.cancel,
         lambda: world.cancel("again"),
         world.fire,
