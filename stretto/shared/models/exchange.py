@@ -30,17 +30,17 @@ class Shape:
 class Turn:
     """A reply that did not fit, and what was said about it."""
 
-    reply: str
-    objection: str
+    reply: str = field(repr=False)
+    objection: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What is sent. Instructions and documents go in different fields of the request, so that no document is read as an instruction."""
 
-    instructions: str
-    question: str
-    documents: Sequence[Document]
+    instructions: str = field(repr=False)
+    question: str = field(repr=False)
+    documents: Sequence[Document] = field(repr=False)
     shape: Shape
     turns: Sequence[Turn] = ()
 
@@ -49,7 +49,7 @@ class Ask:
 class Said:
     """What has come back so far; whole when `stop` is set."""
 
-    text: str = ""
+    text: str = field(default="", repr=False)
     stop: Stop | None = None
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None

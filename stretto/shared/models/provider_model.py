@@ -25,7 +25,7 @@ __all__ = ["ProviderModel"]
 _PACKAGE = "stretto.shared.models"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Brief:
     instructions: str
     question: str
