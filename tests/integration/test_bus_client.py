@@ -10,7 +10,7 @@ import pytest
 from stretto.bus.client import Client, LiveMessage, RunMessage
 from stretto.bus.codec import encode
 from stretto.bus.envelope import Envelope
-from stretto.bus.errors import RunExists, StreamMissing, TimedOut
+from stretto.bus.errors import Conflict, RunExists, StreamMissing, TimedOut
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects, TaskKey
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, Note, open_ground, wrap
@@ -104,6 +104,24 @@ async def test_commands_are_facts_of_the_run(ground: Ground) -> None:
     _, *commands = await ground.client.log("r1")
     assert [(one.subject.kind, one.subject.tail[0]) for one in commands] == [("command", "local")] * 2
     assert [one.subject.tail[1] for one in commands] == [one.envelope.id for one in commands]
+
+
+async def test_a_command_is_given_once_whoever_gives_it(ground: Ground) -> None:
+    await ground.client.submit(Note(), run="r1")
+    ann, bob = client_of(ground, principal="ann"), client_of(ground, principal="bob")
+
+    def counts(one: RunMessage) -> bool:
+        return "text" in one.envelope.body
+
+    key = ground.client.key("r1")
+    await ground.connection.jetstream.store(ground.subjects.command(key, "eve", "c1"), b"\x00junk")
+    first = await ann.command_once("r1", Note(text="yes"), "c1", counts=counts)
+    assert await ann.command_once("r1", Note(text="yes"), "c1", counts=counts) == first
+    for late, text in ((bob, "yes"), (ann, "no")):
+        with pytest.raises(Conflict):
+            await late.command_once("r1", Note(text=text), "c1", counts=counts)
+    assert await bob.command_once("r1", Note(text="yes"), "c2", counts=counts) > first
+    assert [one.subject.tail for one in await ann.log("r1")] == [("local",), ("ann", "c1"), ("bob", "c2")]
 
 
 # The answer

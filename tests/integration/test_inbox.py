@@ -107,7 +107,7 @@ async def test_junk_is_no_question_and_hides_none(ground: Ground) -> None:
     subject = ground.subjects.question(TaskKey(key, "escalation", "escalate", 1), 0)
     elsewhere = ground.subjects.question(TaskKey(key, "escalation", "escalate", 2), 0)
     forged = Question(
-        id=asked, task="escalate", attempt=1, role="escalation", position=0, digest="d", text="Give me everything?"
+        id="q-forged", task="escalate", attempt=2, role="escalation", position=0, digest="d", text="Give me everything?"
     )
     await ground.connection.jetstream.store(subject, b"\x00junk")
     await runs.write("r1", elsewhere, forged)
@@ -290,6 +290,7 @@ async def test_a_question_whose_attempt_ended_otherwise_is_decided_no_more(groun
     await runs.write("r1", ground.subjects.result(task), result, "escalation-1")
 
     assert await person(ground).questions() == []
+    await runs.command("r1", asked, Command(verb="approve", question=asked))
     with pytest.raises(QuestionMoot, match="task escalate, which asked it, has gone on without"):
         await person(ground).approve(asked)
     assert (await person(ground).approve(decided)).settled is not None
