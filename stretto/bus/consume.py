@@ -4,27 +4,24 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from stretto.bus.connection import Connection
-from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
+from stretto.bus.delivery import Delivery
 from stretto.bus.errors import BusError
+from stretto.bus.in_hand import Handler, InHand
 
 __all__ = ["Consumer", "ConsumerOptions", "Handler"]
 
 _log = logging.getLogger(__name__)
 _NANOS = 1_000_000_000
-_GIVE_BACK_S = 0.1
 _LAST_WORDS_S = 2.0
 _PAUSE_S = 0.25
-
-
-Handler = Callable[[Delivery], Awaitable[Disposition]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +47,14 @@ class ConsumerOptions:
 class Consumer:
     """Pulls for exactly the free slots, while work goes on; again after missed heartbeats and reconnects.
 
-    `run` returns after `stop`, when the work in hand is done; cancelling `run` cancels that work and gives its messages back.
+    `run` returns after `stop`, when the work in hand is done; what no handler has begun is given back at once. Cancelling `run` cancels
+    the work too and gives its messages back, those of handlers that do not end within two seconds included. See `InHand`.
     """
 
     def __init__(self, *, connection: Connection, options: ConsumerOptions) -> None:
         self._connection = connection
         self._options = options
-        self._slots = asyncio.Semaphore(options.slots)
-        self._in_hand: dict[str, Delivery] = {}
+        self._in_hand: InHand | None = None
         self._asked = 0
         self._pin: str | None = None
         self._paused_until = 0.0
@@ -69,7 +66,7 @@ class Consumer:
     @property
     def busy(self) -> int:
         """Messages in hand."""
-        return len(self._in_hand)
+        return 0 if self._in_hand is None else len(self._in_hand)
 
     @property
     def pinned(self) -> bool:
@@ -80,25 +77,26 @@ class Consumer:
         """Take in no more; work in hand goes on."""
         self._stopping.set()
         self._nudge.set()
+        if self._in_hand is not None:
+            self._in_hand.take_no_more()
 
     async def hand_over(self, pause_s: float) -> None:
         """Give the pin to another waiting process, and pull no more for `pause_s`."""
         self._paused_until = _now() + pause_s
-        self._pin = None
-        await self._connection.jetstream.api(
-            f"CONSUMER.UNPIN.{self._options.stream}.{self._options.consumer}", {"group": self._options.group}
-        )
+        await self._unpin()
 
     async def run(self, handler: Handler) -> None:
         """Handle messages until `stop`."""
+        options = self._options
+        self._in_hand = InHand(handler=handler, slots=options.slots, renew_s=options.renew_s, on_change=self._look)
         async with asyncio.TaskGroup() as beside:
-            renewing = beside.create_task(self._renew())
+            renewing = beside.create_task(self._in_hand.keep())
             try:
-                await self._take_in(handler)
+                await self._take_in(self._in_hand)
             finally:
                 renewing.cancel()
 
-    async def _take_in(self, handler: Handler) -> None:
+    async def _take_in(self, in_hand: InHand) -> None:
         async with asyncio.TaskGroup() as tasks:
 
             async def receive(msg: Msg) -> None:
@@ -110,21 +108,46 @@ class Consumer:
                 self._asked = max(0, self._asked - 1)
                 if msg.headers and "Nats-Pin-Id" in msg.headers:
                     self._pin = msg.headers["Nats-Pin-Id"]
-                self._in_hand[msg.reply] = delivery = Delivery.of(msg, self._connection)
-                tasks.create_task(self._work(handler, msg.reply, delivery))
+                in_hand.take(Delivery.of(msg, self._connection), tasks)
 
             subscription = await self._connection.subscribe(f"{self._inbox}.*", receive)
             forget = self._connection.on_reconnect(self._pull_afresh)
             try:
                 await self._pull_until_stopped()
-                # What the server sent before it heard of the end is work in hand too: else it would lie until its lease runs out.
-                with contextlib.suppress(NatsError, TimeoutError):
-                    async with asyncio.timeout(_LAST_WORDS_S):
-                        await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+                await self._leave(subscription)
+                while in_hand:
+                    self._nudge.clear()
+                    await self._nudge.wait()
+                await self._let_go()
+            except asyncio.CancelledError:
+                await in_hand.break_off()
+                raise
             finally:
                 forget()
                 with contextlib.suppress(NatsError):
                     await subscription.unsubscribe()
+
+    async def _leave(self, subscription: Subscription) -> None:
+        """Have the server deliver no more here; what it sent before it heard of that is given back, else it would lie
+        until its lease ends.
+        """
+        if self._connection.is_connected:
+            with contextlib.suppress(NatsError, TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+
+    async def _let_go(self) -> None:
+        """Whoever waits for the pin need not wait for its end."""
+        if self._pin and self._connection.is_connected:
+            with contextlib.suppress(BusError, TimeoutError):
+                async with asyncio.timeout(_LAST_WORDS_S):
+                    await self._unpin()
+
+    async def _unpin(self) -> None:
+        self._pin = None
+        await self._connection.jetstream.api(
+            f"CONSUMER.UNPIN.{self._options.stream}.{self._options.consumer}", {"group": self._options.group}
+        )
 
     async def _pull_until_stopped(self) -> None:
         number = 0
@@ -134,7 +157,8 @@ class Consumer:
             if _now() - self._last_sign > 2 * self._options.heartbeat_s + 1:
                 self._pull_afresh()
             wanted = self._wanted()
-            if wanted and _now() >= self._paused_until:
+            # While disconnected a pull would only be kept, to be sent beside the one that a reconnect brings.
+            if wanted and self._connection.is_connected and _now() >= self._paused_until:
                 number += 1
                 await self._pull(number, wanted)
             pause_s = self._paused_until - _now()
@@ -144,7 +168,7 @@ class Consumer:
 
     def _wanted(self) -> int:
         """For how many messages to pull now."""
-        free = self._options.slots - len(self._in_hand) - self._asked
+        free = self._options.slots - self.busy - self._asked
         # A pull for a few slots costs as much as one for many: wait until a quarter of them is free.
         return free if free > 0 and (free * 4 >= self._options.slots or not self._asked) else 0
 
@@ -195,45 +219,9 @@ class Consumer:
             self._paused_until = max(self._paused_until, _now() + _PAUSE_S)
         self._nudge.set()
 
-    async def _work(self, handler: Handler, reply: str, delivery: Delivery) -> None:
-        try:
-            async with self._slots:
-                disposition = await self._handle(handler, delivery)
-                match disposition:
-                    case Ack():
-                        await delivery.ack()
-                    case Nak(delay_s):
-                        await delivery.nak(delay_s)
-                    case Hold():
-                        pass
-                    case _:
-                        assert_never(disposition)
-        except asyncio.CancelledError:
-            with contextlib.suppress(BusError):
-                await delivery.nak(_GIVE_BACK_S)
-            raise
-        except BusError as error:
-            _log.warning("%s: could not be acknowledged (%s); it will come again", delivery.subject, error)
-        finally:
-            self._in_hand.pop(reply, None)
-            if self._wanted():
-                self._nudge.set()
-
-    async def _handle(self, handler: Handler, delivery: Delivery) -> Disposition:
-        """Run the handler; what it did not foresee is logged and tried again later."""
-        try:
-            return await handler(delivery)
-        except Exception:  # noqa: BLE001 (the edge of a handler: one bad message must not end the loop)
-            _log.exception("%s: the handler failed; it will come again", delivery.subject)
-            return Nak(delay_s=5.0)
-
-    async def _renew(self) -> None:
-        """Keep the leases of all messages in hand: one task for all costs a message nothing."""
-        while self._options.renew_s:
-            await asyncio.sleep(self._options.renew_s)
-            for delivery in list(self._in_hand.values()):
-                with contextlib.suppress(BusError):  # away for now: the lease holds, or somebody else gets the message
-                    await delivery.renew()
+    def _look(self) -> None:
+        if self._stopping.is_set() or self._wanted():
+            self._nudge.set()
 
 
 def _now() -> float:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Generic, Self, TypeVar
 
 import psutil
 from pydantic import Field
@@ -23,6 +23,7 @@ from stretto.bus.run_log import RunLog
 from stretto.bus.server import EmbeddedServer, ServerOptions
 from stretto.bus.streams import SUPERVISORS, Deployment, deployment_streams, provision
 from stretto.bus.subjects import RunKey, Subjects
+from stretto.bus.task_consumer import TaskConsumer
 from stretto.bus.task_queue import TaskQueue
 from stretto.bus.wire import Wire
 
@@ -169,11 +170,14 @@ class MortalServer:
         await self._server.restart()
 
 
-class Running:
+AnyConsumer = TypeVar("AnyConsumer", Consumer, TaskConsumer)
+
+
+class Running(Generic[AnyConsumer]):
     """A consumer at work, as a background task of a test."""
 
-    def __init__(self, group: asyncio.TaskGroup, consumer: Consumer, handler: Handler) -> None:
-        self.consumer = consumer
+    def __init__(self, group: asyncio.TaskGroup, consumer: AnyConsumer, handler: Handler) -> None:
+        self.consumer: AnyConsumer = consumer
         self.task = group.create_task(consumer.run(handler))
 
     async def stop(self) -> None:

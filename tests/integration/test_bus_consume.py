@@ -1,8 +1,10 @@
 """The consume loop: slots, dispositions, leases, stop and cancel, missing consumers, restarts."""
 
 import asyncio
+import contextlib
 import logging
 import select
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -210,7 +212,9 @@ async def test_cancelling_gives_the_work_back_at_once(nats_url: str, prefix: str
             await two.stop()
 
 
-async def test_what_was_on_its_way_when_stop_came_is_done_and_not_left_to_its_lease(nats_url: str, prefix: str) -> None:
+async def test_what_was_on_its_way_when_stop_came_is_given_back_and_not_left_to_its_lease(
+    nats_url: str, prefix: str
+) -> None:
     async with open_ground(nats_url, prefix, task_lease_s=60.0) as ground:
         await ground.queue.provision(ROLE)
         stream, other, desk = ground.subjects.tasks_stream(ROLE), await ground.again(), Desk()
@@ -229,8 +233,118 @@ async def test_what_was_on_its_way_when_stop_came_is_done_and_not_left_to_its_le
             # Blocks on purpose: the message has come as far as the socket, and stop comes before anybody reads it.
             assert select.select([writer.get_extra_info("socket").fileno()], [], [], LIMIT_S)[0]
             await running.stop()
-        assert name_of(desk.taken.get_nowait()) == "t1"
-        await ground.settled(stream, 0)
+            assert desk.taken.empty()
+            two = Running(group, ground.queue.consumer(ROLE, slots=8), desk)
+            assert name_of(await desk.take()) == "t1"
+            await two.stop()
+
+
+async def test_more_than_there_are_slots_waits_a_little_and_goes_back_at_once_when_it_stops(
+    nats_url: str, prefix: str
+) -> None:
+    """As after a reconnect, when the pulls of before it are answered too."""
+    async with open_ground(nats_url, prefix, task_lease_s=60.0) as ground:
+        await put(ground, "t1", "t2", "t3")
+        desk, other = Desk(), Desk()
+        other.open.set()
+        one_slot = ground.queue.consumer(ROLE, slots=1)
+        inboxes: asyncio.Queue[str] = asyncio.Queue()
+
+        async def note_pull(msg: object) -> None:
+            inboxes.put_nowait(msg.reply)  # type: ignore[attr-defined]
+
+        pulls = f"$JS.API.CONSUMER.MSG.NEXT.{ground.subjects.tasks_stream(ROLE)}.{agents_consumer(ground.deployment)}"
+        watcher = await ground.connect()
+        await watcher.subscribe(pulls, note_pull)
+        await watcher.client.flush()
+        async with asyncio.TaskGroup() as group:
+            running = Running(group, one_slot, desk)
+            assert name_of(await desk.take()) == "t1"
+            async with asyncio.timeout(LIMIT_S):
+                await watcher.publish(pulls, b'{"batch": 2}', reply=await inboxes.get())
+                while one_slot.busy < 3:  # noqa: ASYNC110 (it tells by nothing else)
+                    await asyncio.sleep(0)
+            assert desk.most_at_once == 1
+            one_slot.stop()
+            two = Running(group, (await ground.again()).queue.consumer(ROLE, slots=2), other)
+            assert {name_of(await other.take()) for _ in range(2)} == {"t2", "t3"}
+            desk.open.set()
+            await running.stop()
+            await two.stop()
+        assert desk.taken.empty()
+        await ground.settled(ground.subjects.tasks_stream(ROLE), 0)
+
+
+async def test_a_handler_that_does_not_care_that_it_is_cancelled_keeps_nobody_from_its_message(
+    nats_url: str, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_ground(nats_url, prefix, task_lease_s=60.0) as ground:
+        await put(ground, "kept")
+        taken, released, other = asyncio.Event(), asyncio.Event(), Desk()
+        other.open.set()
+
+        async def keep(_: Delivery) -> Disposition:
+            taken.set()
+            while not released.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await released.wait()
+            return Hold()
+
+        async with asyncio.TaskGroup() as group:
+            one = Running(group, ground.queue.consumer(ROLE, slots=1), keep)
+            async with asyncio.timeout(LIMIT_S):
+                await taken.wait()
+            one.task.cancel()
+            two = Running(group, (await ground.again()).queue.consumer(ROLE, slots=1), other)
+            assert (await other.take()).deliveries == 2
+            assert not one.task.done()
+            released.set()
+            await one.cancel()
+            await two.stop()
+    assert "goes on though it was cancelled" in caplog.text
+
+
+async def test_a_handler_that_holds_the_whole_process_up_is_warned_of(
+    nats_url: str, prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_ground(nats_url, prefix, task_lease_s=1.0) as ground:
+        await put(ground, "busy")
+        warned = Heard("let it use asyncio.to_thread")
+        logging.getLogger("stretto.bus.in_hand").addHandler(warned)
+
+        async def compute(_: Delivery) -> Disposition:
+            time.sleep(1.2)  # noqa: ASYNC251 (what must not be done)
+            async with asyncio.timeout(LIMIT_S):
+                await warned.event.wait()
+            return Ack()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                running = Running(group, ground.queue.consumer(ROLE, slots=1), compute)
+                async with asyncio.timeout(LIMIT_S):
+                    await warned.event.wait()
+                await running.stop()
+        finally:
+            logging.getLogger("stretto.bus.in_hand").removeHandler(warned)
+
+
+async def test_a_burst_of_pulled_messages_loses_none(ground: Ground) -> None:
+    """nats-py drops what is over its limit for a subscription; a consumer never has more unread than one read of the socket."""
+    count, payload = 120, bytes(500_000)
+    await ground.queue.provision(ROLE)
+    for number in range(count):
+        subject = ground.subjects.task(TaskKey(ground.key(), ROLE, f"t{number}", 1))
+        await ground.connection.jetstream.store(subject, payload)
+    desk, seen = Desk(), Counter[str]()
+    async with asyncio.TaskGroup() as group:
+        running = Running(group, ground.queue.consumer(ROLE, slots=count), desk)
+        for _ in range(count):
+            delivery = await desk.take()
+            seen[name_of(delivery)] += delivery.deliveries
+        desk.open.set()
+        await running.stop()
+    assert len(seen) == count
+    assert set(seen.values()) == {1}
 
 
 class Heard(logging.Handler):

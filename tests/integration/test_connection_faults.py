@@ -94,7 +94,7 @@ class Taken:
                 await self._more.wait()
 
 
-def running_consumer(group: asyncio.TaskGroup, ground: Ground, far: Connection, handler: Handler) -> Running:
+def running_consumer(group: asyncio.TaskGroup, ground: Ground, far: Connection, handler: Handler) -> Running[Consumer]:
     """The agents' consumer, over a connection that breaks."""
     options = ConsumerOptions(
         ground.subjects.tasks_stream(ROLE), agents_consumer(ground.deployment), slots=4, renew_s=0.3
