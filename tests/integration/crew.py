@@ -104,6 +104,7 @@ class Crew:
         model: Model | None = None,
         memory: Memory | None = None,
         tools: Sequence[Tool] = (),
+        slots: int | None = None,
     ) -> tuple[Worker, asyncio.Task[None]]:
         """One more worker, on a connection of its own."""
         ground = await self.ground.again()
@@ -116,6 +117,7 @@ class Crew:
             memory_of=(lambda _: memory) if memory else no_memory,
             instance=instance,
             tools=tools,
+            slots=slots,
             replay_grace_s=0.5,
         )
         self._serving.append(asyncio.create_task(worker.run()))
