@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -55,7 +56,8 @@ async def server() -> AsyncIterator[ProviderServer]:
 
 @pytest.fixture
 async def http() -> AsyncIterator[httpx2.AsyncClient]:
-    async with httpx2.AsyncClient() as client:
+    no_certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # to load them takes longer than a test
+    async with httpx2.AsyncClient(verify=no_certificates) as client:
         yield client
 
 
@@ -369,6 +371,32 @@ async def test_the_wait_that_a_server_asks_for_is_passed_on(
     with pytest.raises(Overloaded) as full:
         await model.generate(Quotes, instructions="Pick.", question="?")
     assert full.value.retry_after_s == 0.25
+
+
+async def test_a_reply_whose_server_tells_no_usage_is_a_call_all_the_same(
+    server: ProviderServer, http: httpx2.AsyncClient
+) -> None:
+    chat = DIALECTS[1]
+    *events, end = chat.events([JSON])
+    server.script(
+        chat.streams_parts(*events, end.split(b"\n\n")[0] + b"\n\n"), Answer(chat.whole(JSON) | {"usage": None})
+    )
+    model = model_of(chat, server, http)
+    streamed = await model.generate(Quotes, instructions="Pick.", question="?", on_text=Watcher())
+    assert streamed.usage == Usage(model_calls=1)
+    whole = await model.generate(Quotes, instructions="Pick.", question="?")
+    assert whole.usage == Usage(model_calls=1)
+
+
+async def test_a_reply_that_breaks_off_has_taken_what_its_server_told(
+    server: ProviderServer, http: httpx2.AsyncClient
+) -> None:
+    server.script(DIALECTS[0].streams_parts(*DIALECTS[0].events([JSON])[:-1], CUT))
+    with pytest.raises(ModelUnavailable) as caught:
+        await model_of(DIALECTS[0], server, http).generate(
+            Quotes, instructions="Pick.", question="?", on_text=Watcher()
+        )
+    assert caught.value.usage.input_tokens == 100
 
 
 async def test_an_error_inside_a_stream_is_an_error(

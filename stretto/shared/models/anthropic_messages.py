@@ -78,6 +78,7 @@ class AnthropicMessages:
             output_config=_output_config(ask),
             extra_headers=self._headers,
         )
+        said.usage = Usage(model_calls=1)
         said.request_id = response.headers.get("request-id")
         message = await response.parse()
         with reading():
@@ -97,6 +98,7 @@ class AnthropicMessages:
         )
         counts: dict[str, int] = {}
         async with events:
+            said.usage = Usage(model_calls=1)
             said.request_id = events.response.headers.get("request-id")
             async for event in events:
                 with reading():

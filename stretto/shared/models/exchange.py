@@ -47,7 +47,11 @@ class Ask:
 
 @dataclass(slots=True)
 class Said:
-    """What has come back so far; whole when `stop` is set."""
+    """What has come back so far; whole when `stop` is set.
+
+    Attributes:
+        usage: one call as soon as the server has begun to answer; its tokens once the server tells them.
+    """
 
     text: str = field(default="", repr=False)
     stop: Stop | None = None

@@ -64,6 +64,7 @@ class OpenAIChat:
             max_tokens=self._max_tokens,
             extra_headers=self._headers,
         )
+        said.usage = Usage(model_calls=1)
         said.request_id = response.headers.get("x-request-id")
         completion = response.parse()
         with reading():
@@ -82,6 +83,7 @@ class OpenAIChat:
             extra_headers=self._headers,
         )
         async with chunks:
+            said.usage = Usage(model_calls=1)
             said.request_id = chunks.response.headers.get("x-request-id")
             async for chunk in chunks:
                 with reading():

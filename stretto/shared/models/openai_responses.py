@@ -80,6 +80,7 @@ class OpenAIResponses:
             store=False,
             extra_headers=self._headers,
         )
+        said.usage = Usage(model_calls=1)
         said.request_id = response.headers.get("x-request-id")
         whole = response.parse()
         with reading():
@@ -99,6 +100,7 @@ class OpenAIResponses:
             extra_headers=self._headers,
         )
         async with events:
+            said.usage = Usage(model_calls=1)
             said.request_id = events.response.headers.get("x-request-id")
             async for event in events:
                 with reading():
