@@ -1,8 +1,12 @@
 """Steps: an attempt that is done again goes on from what is on record, whatever happened to the process that did it before."""
 
 import asyncio
+import os
+import signal
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +14,7 @@ from pydantic import BaseModel, JsonValue
 
 from stretto.agents.context import TaskContext
 from stretto.agents.errors import TaskRetryable
+from stretto.bus import failpoints
 from stretto.bus.effect_failure import EffectFailure
 from stretto.bus.envelope import open_envelope
 from stretto.bus.step import Intent, Step
@@ -18,9 +23,10 @@ from stretto.shared.contracts.task import TaskResult
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import ModelUnavailable
 from stretto.shared.models.protocol import Output, Reply
-from tests.integration.crew import ROLE, Crew
+from tests.integration.crew import ROLE, Crew, Shouter
 from tests.integration.ground import LIMIT_S, Ground, open_ground
 from tests.integration.lives import CountingModel, FakeTool, Line, Lives, look, say, steps_of
+from tests.integration.mortal_agent import FileModel, think
 from tests.unit.agent_world import ListMemory, record
 
 
@@ -253,6 +259,45 @@ async def test_what_an_agent_remembers_is_the_same_record_each_time(crew: Crew) 
     one, two = memory.added
     assert one.id == two.id
     assert (one.text, one.source, one.root, one.writer) == ("It rains.", "weather", f"agents/{ROLE}", ROLE)
+
+
+# Death
+
+
+@pytest.mark.parametrize(
+    ("where", "thoughts"),
+    [
+        ("agent.before_look", ["one", "two after one!"]),
+        ("agent.step.before_record@2", ["one", "two after one!", "two after one!"]),
+        ("agent.step.recorded", ["one", "two after one!"]),
+        ("agent.step.recorded@2", ["one", "two after one!"]),
+        ("agent.before_result", ["one", "two after one!"]),
+        ("agent.before_ack", ["one", "two after one!"]),
+    ],
+)
+async def test_a_process_that_is_killed_leaves_its_steps_to_another(
+    crew: Crew, tmp_path: Path, where: str, thoughts: list[str]
+) -> None:
+    file = tmp_path / "thoughts"
+    name, _, visit = where.partition("@")
+    words = [crew.ground.url, crew.ground.subjects.prefix, str(file)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "tests.integration.mortal_agent", *words),
+        env={**os.environ, failpoints.VARIABLE: f"{name}=kill@{visit or 1}"},
+    )
+    await crew.put(crew.key())
+    async with asyncio.timeout(LIMIT_S):
+        assert await process.wait() == -signal.SIGKILL
+    began = asyncio.get_running_loop().time()
+    await crew.serve(Shouter(think), model=FileModel(file))
+    result = await crew.result(crew.key())
+    await crew.ground.settled(crew.ground.subjects.tasks_stream(ROLE), 0)
+    assert asyncio.get_running_loop().time() - began < 1.5 + 1.5, "at most its lease, and a moment"
+    assert result.output is not None
+    assert result.output["text"] == "two after one!!"
+    assert result.usage.model_calls == 2
+    assert file.read_text().splitlines() == thoughts
 
 
 # Other code
