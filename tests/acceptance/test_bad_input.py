@@ -151,7 +151,7 @@ async def test_junk_on_every_subject_is_kept_and_changes_no_answer(
             f"{place}.decision",
             f"{place}.answer",
             f"{place}.schedule.{name}",
-            f"{subjects.prefix}.step.shouter.default.{run}.loud.1.{name}",
+            f"{subjects.prefix}.step.{key.shard}.default.{run}.shouter.loud.1.{name}",
             f"{subjects.prefix}.dead.{name}",
         )
         heard = (
