@@ -54,9 +54,7 @@ class Inquiry:
         return TimerOrder(self.question.id, self.expires_at)
 
     def settle(self, fact: CommandGiven | TimerFired) -> "Inquiry":
-        """The inquiry after `fact`. It is settled once: whatever else comes counts for nothing, and so does what does not fit."""
-        if self.settled is not None:
-            return self
+        """This open inquiry after `fact`; itself when that does not fit."""
         match fact:
             case TimerFired(name=name) if name == self.question.id:
                 return self._settled(fact.moment, "expired")

@@ -176,7 +176,7 @@ def _plan(state: RunState) -> RunState:
             if ground is None:
                 return state
             expansion = expand(ground)
-            return state._replace(expansion=expansion, end=expansion.end)
+            return state._replace(expansion=expansion, end=state.end or expansion.end)
     return state
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stretto.shared.contracts.plan import Plan, PlannedTask
+from stretto.shared.contracts.task import TaskResult
 from stretto.supervisor.expansion import expand
 from stretto.supervisor.shape import PlanShape
 from stretto.supervisor.state import RunState
@@ -26,6 +27,18 @@ def test_step_by_step_it_is_what_it_is_from_scratch(plan: Plan, seed: int, order
         assert world.state.expansion == expand(from_scratch(world.state))
         if world.step(Agents(seed), chance) is not None:
             break
+
+
+def test_a_result_has_its_own_step_looked_at_and_those_that_can_start_now() -> None:
+    first = tuple(PlannedTask(id=f"t{n}", role="worker") for n in range(500))
+    last = PlannedTask(id="last", role="worker", inputs={"parts": tuple(task.id for task in first)})
+    world = World.with_plan(Plan(playbook="wide", tasks=(*first, last), answer="last"))
+    looked_at: list[int] = []
+    for due in world.orders().due:
+        before = world.state.expansion.steps
+        world.record(TaskResult(task=due.task, attempt=1, role="worker", agent="a", output={}))
+        looked_at.append(sum(one is not other for one, other in zip(before, world.state.expansion.steps, strict=True)))
+    assert looked_at == [1] * 499 + [2]
 
 
 @given(plans())
