@@ -84,6 +84,13 @@ def test_the_deployments_limit_runs_while_something_else_is_waited_for_too() -> 
     )
 
 
+def test_a_decision_lengthens_the_run_though_something_else_was_waited_for_too() -> None:
+    world = parked(asks(), plan=TWO)
+    world.command(approved(asks()))
+    assert world.orders().timers == (TimerOrder("deadline-1", at(4) + timedelta(seconds=900)),)
+    assert {due.deadline for due in world.orders().due} == {at(4) + timedelta(seconds=900)}
+
+
 def test_the_limit_that_passed_counts_whatever_was_done_later() -> None:
     world = parked(asks(), plan=TWO)
     world.fire()

@@ -62,6 +62,13 @@ def test_a_delay_of_nothing_is_due_at_once() -> None:
     assert [due.attempt for due in world.orders().due] == [2]
 
 
+def test_of_two_results_of_an_attempt_the_first_counts() -> None:
+    world = run({"worker": EVEN})
+    fail(world)
+    world.record(TaskResult(task="one", attempt=1, role="worker", agent="late", output={"n": 1}))
+    assert world.orders().parked
+
+
 def test_a_timer_of_another_attempt_does_not_count() -> None:
     world = run({"worker": EVEN})
     fail(world)
