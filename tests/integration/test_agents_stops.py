@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from stretto.agents.context import TaskContext
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.message import Message
-from stretto.bus.step import Step, digest_of
+from stretto.bus.step import Intent, Step, digest_of
 from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.question import Question, Settled, question_id
@@ -168,10 +168,13 @@ async def test_several_questions_at_once_are_all_asked_before_the_task_is_parked
         return f"{one.text} {two.text} {said}"
 
     key, lives = crew.key(), Lives(crew, handle)
+    lives.model.free.clear()
     await lives.begin()
     await crew.put(key)
-    await idle(crew)
     questions = [await asked(crew, key, position) for position in (0, 1)]
+    await crew.ground.connection.client.flush()
+    lives.model.free.set()
+    await idle(crew)
     assert [one.text for one in questions] == ["a?", "b?"]
     await resume(crew, key, *(settle(one, "answered", f"{one.text}!") for one in questions))
     result = await crew.result(key)
@@ -390,6 +393,27 @@ async def test_who_was_overtaken_says_nothing_about_the_message(crew: Crew) -> N
     assert result.output["text"] == "by another, two#2"
     assert [said for _, said in seen] == ["by another", "by another"]
     assert lives.model.asked == ["one", "two"], "after it was overtaken it did nothing more"
+
+
+async def test_of_two_that_begin_the_same_call_only_one_makes_it(crew: Crew) -> None:
+    tool = FakeTool("mail", "unkeyed")
+
+    async def handle(ctx: TaskContext, lives: Lives) -> str:
+        await say(ctx, "one")
+        return str(await ctx.tools.call("mail", {"to": "ann"}))
+
+    key, lives = crew.key(), Lives(crew, handle, tools=[tool])
+    lives.model.free.clear()
+    await lives.begin()
+    await crew.put(key)
+    await became_busy(lives.model)
+    digest = digest_of({"to": "ann"})
+    intent = Intent(position=1, kind="tool", name="mail", digest=digest, key="k")
+    await write(crew, key, crew.ground.subjects.intent(key, 1), intent)
+    lives.model.free.set()
+    question = await asked(crew, key, 1)  # by the delivery after the one that was overtaken
+    assert question.digest == digest
+    assert tool.keys == []
 
 
 async def test_who_was_overtaken_by_something_else_stops_too(crew: Crew) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue
 
@@ -236,8 +236,13 @@ def _reads(program: Program) -> bool:
             return any(map(_reads, parts))
 
 
+DO, ALIKE = Act("do", 0), Act("alike", 0)
+
+
 @settings(max_examples=150, deadline=None)
 @given(programs, deaths)
+@example(AtOnce((InTurn((DO, ALIKE)), ALIKE)), [])
+@example(AtOnce((DO, InTurn((DO, DO, ALIKE)), InTurn((DO, ALIKE)))), [(4, False)])
 def test_no_recorded_effect_runs_twice_and_the_outcome_is_the_same(
     program: Program, ends: list[tuple[int, bool]]
 ) -> None:
