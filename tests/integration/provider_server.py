@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -39,8 +39,12 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+def _no_more(_: Received) -> Answer:
+    return Answer(json={"error": {"message": "no more"}}, status=418)
+
+
 class ProviderServer:
-    """Gives the answers in their order; one request too many is answered with 418.
+    """Gives the answers in their order, and after them what `then` makes of a request: 418 unless told otherwise.
 
     Attributes:
         requests: what came, in its order.
@@ -48,8 +52,9 @@ class ProviderServer:
         left: set when a client has closed its connection before its answer was whole.
     """
 
-    def __init__(self, answers: Iterable[Answer] = ()) -> None:
+    def __init__(self, answers: Iterable[Answer] = (), *, then: Callable[[Received], Answer] = _no_more) -> None:
         self._answers = list(answers)
+        self._then = then
         self._server: asyncio.Server | None = None
         self._handlers: set[asyncio.Task[None]] = set()
         self.requests: list[Received] = []
@@ -98,9 +103,10 @@ class ProviderServer:
         request_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        self.requests.append(Received(request_line.split()[1], headers, json.loads(body or b"{}")))
+        received = Received(request_line.split()[1], headers, json.loads(body or b"{}"))
+        self.requests.append(received)
         self.arrived.set()
-        answer = self._answers.pop(0) if self._answers else Answer(json={"error": {"message": "no more"}}, status=418)
+        answer = self._answers.pop(0) if self._answers else self._then(received)
         if answer.parts:
             return await self._send_parts(answer, reader, writer)
         data = json.dumps(answer.json).encode()
