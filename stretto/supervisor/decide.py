@@ -7,17 +7,13 @@ ends) follows from it again each time, so that doing it twice, or by two supervi
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
-
-from pydantic import JsonValue
 
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.decision import Event, RoleUnserved
-from stretto.shared.contracts.question import Settled
 from stretto.supervisor.facts import Moment, RequestAccepted
 from stretto.supervisor.merge import merge
 from stretto.supervisor.state import RunState
-from stretto.supervisor.task_state import TaskState
+from stretto.supervisor.task_state import DueTask, TaskState
 from stretto.supervisor.timers import TimerOrder
 from stretto.supervisor.unfolding import End
 
@@ -35,24 +31,6 @@ class Limits:
 
     run_deadline_s: float = 900.0
     role_wait_s: float = 60.0
-
-
-class DueTask(NamedTuple):
-    """A task whose inputs are there and which has no result for this attempt.
-
-    Attributes:
-        deadline: the run's.
-        time_limit_s: how long the attempt may take once an agent has it; None for no limit of its own.
-        settled: the questions that the attempt asked so far, all settled, in their order.
-    """
-
-    task: str
-    role: str
-    attempt: int
-    input: dict[str, JsonValue]
-    deadline: datetime
-    time_limit_s: float | None = None
-    settled: tuple[Settled, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +59,7 @@ class Orders:
         commit: events to append as one decision.
         needs_plan: choose a playbook and commit PlanMade, PlanningAsked or RunRejected.
         due: every task that can run now, each time anew; publishing one again is harmless.
+        deadline: when the run's time is over, as it stands: due tasks have no more than until then.
         timers: every timer that the run needs and that has not fired: its deadline, the next tries of tasks, the ends of questions.
         waiting: roles that are due and unserved.
         parked: nothing is due: the run waits for people and the clock alone.
@@ -90,6 +69,7 @@ class Orders:
     commit: tuple[Event, ...] = ()
     needs_plan: bool = False
     due: tuple[DueTask, ...] = ()
+    deadline: datetime | None = None
     timers: tuple[TimerOrder, ...] = ()
     waiting: tuple[WaitingRole, ...] = ()
     parked: bool = False
@@ -122,19 +102,21 @@ def decide(
 
     deadline = TimerOrder(state.deadline_timer, _deadline(state.request, state.lap, limits))
     if state.planned is None:
-        return Orders(needs_plan=True, timers=(deadline,))
-    due, others = _told_apart(state.in_progress)
-    timers = [timer for task in others for timer in task.timers]
+        return Orders(needs_plan=True, deadline=deadline.at, timers=(deadline,))
+    tasks = state.in_progress
+    due = tuple(task.due for task in tasks if task.due is not None)
+    timers = [timer for task in tasks if task.due is None for timer in task.timers]
     if state.own_limit_s is not None or not state.waits_for_people:
         timers.insert(0, deadline)
-    waiting = _waiting(due, limits, served, absent_since or {})
+    waiting = _waiting(tasks, limits, served, absent_since or {})
     return Orders(
         commit=tuple(
             RoleUnserved(role=one.role, waited_s=(now - one.since).total_seconds())
             for one in waiting
             if now >= one.until
         ),
-        due=tuple(_due(task, deadline.at) for task in due),
+        due=due,
+        deadline=deadline.at,
         timers=tuple(timers),
         waiting=waiting,
         parked=not due,
@@ -158,7 +140,7 @@ def _told(end: End, state: RunState, limits: Limits) -> End:
 
 
 def _waiting(
-    due: Iterable[TaskState],
+    tasks: Iterable[TaskState],
     limits: Limits,
     served: Collection[str] | None,
     absent_since: Mapping[str, datetime],
@@ -166,26 +148,11 @@ def _waiting(
     if served is None:
         return ()
     since: dict[str, datetime] = {}
-    for task in due:
-        if task.role not in served and task.moment:
+    for task in tasks:
+        if task.due is not None and task.due.role not in served and task.moment:
             since[task.role] = min(since.get(task.role, task.moment.at), task.moment.at)
     if not since:
         return ()
     wait = timedelta(seconds=limits.role_wait_s)
     since = {role: max(at, absent_since.get(role, at)) for role, at in since.items()}
     return tuple(WaitingRole(role, at, at + wait) for role, at in since.items())
-
-
-def _told_apart(tasks: Iterable[TaskState]) -> tuple[list[TaskState], list[TaskState]]:
-    """The tasks that are due, and the others."""
-    due: list[TaskState] = []
-    others: list[TaskState] = []
-    for task in tasks:
-        (due if task.status == "due" else others).append(task)
-    return due, others
-
-
-def _due(task: TaskState, deadline: datetime) -> DueTask:
-    return DueTask(
-        task.id, task.role, task.attempt, task.input or {}, deadline, task.planned.time_limit_s, task.settled
-    )

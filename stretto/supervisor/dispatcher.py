@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 
 from stretto.bus.codec import encode
@@ -53,13 +54,16 @@ class Dispatcher:
             return frozenset()
         reach("supervisor.before_publish")
         if len(fresh) == 1:  # the common case, without the price of a group
-            full = frozenset[str]() if await self._put(run, state, fresh[0]) else frozenset({fresh[0].role})
+            fits = await self._put(run, state, fresh[0], orders.deadline)
+            full = frozenset[str]() if fits else frozenset({fresh[0].role})
         else:
             roles: dict[str, list[DueTask]] = {}
             for task in fresh:
                 roles.setdefault(task.role, []).append(task)
-            fits = await asyncio.gather(*(self._put_all(run, state, tasks) for tasks in roles.values()))
-            full = frozenset(role for role, all_fit in zip(roles, fits, strict=True) if not all_fit)
+            all_fit = await asyncio.gather(
+                *(self._put_all(run, state, tasks, orders.deadline) for tasks in roles.values())
+            )
+            full = frozenset(role for role, fits in zip(roles, all_fit, strict=True) if not fits)
         reach("supervisor.published")
         return full
 
@@ -81,15 +85,17 @@ class Dispatcher:
             await self._timers.arm(run.key, timer.name, timer.at, self._wrap(run.key, fired))
             run.armed.add(timer.name)
 
-    async def _put_all(self, run: OpenRun, state: RunState, tasks: Sequence[DueTask]) -> bool:
+    async def _put_all(
+        self, run: OpenRun, state: RunState, tasks: Sequence[DueTask], deadline: datetime | None
+    ) -> bool:
         """Queue tasks of one role, until there is no room; return whether there was for all."""
         for first in range(0, len(tasks), _AT_ONCE):
             some = tasks[first : first + _AT_ONCE]
-            if not all(await asyncio.gather(*(self._put(run, state, task) for task in some))):
+            if not all(await asyncio.gather(*(self._put(run, state, task, deadline) for task in some))):
                 return False
         return True
 
-    async def _put(self, run: OpenRun, state: RunState, due: DueTask) -> bool:
+    async def _put(self, run: OpenRun, state: RunState, due: DueTask, deadline: datetime | None) -> bool:
         request = state.request.request if state.request else None
         task = RunTask(
             shard=run.key.shard,
@@ -99,7 +105,7 @@ class Dispatcher:
             input=due.input,
             scope=request.scope if request else (),
             origin_seq=state.origin_seq,
-            deadline=due.deadline,
+            deadline=deadline,
             time_limit_s=due.time_limit_s,
             settled=due.settled,
         )

@@ -16,7 +16,23 @@ from stretto.supervisor.retries import Retries
 from stretto.supervisor.sources import Done, Resolution
 from stretto.supervisor.timers import TimerOrder, retry_name
 
-__all__ = ["TaskState", "follow_task"]
+__all__ = ["DueTask", "TaskState", "follow_task"]
+
+
+class DueTask(NamedTuple):
+    """A task whose inputs are there and which has no result for this attempt.
+
+    Attributes:
+        time_limit_s: how long the attempt may take once an agent has it; None for no limit of its own.
+        settled: the questions that the attempt asked so far, all settled, in their order.
+    """
+
+    task: str
+    role: str
+    attempt: int
+    input: dict[str, JsonValue]
+    time_limit_s: float | None = None
+    settled: tuple[Settled, ...] = ()
 
 
 class TaskState(NamedTuple):
@@ -30,8 +46,8 @@ class TaskState(NamedTuple):
         moment: since when it is so; None while waiting.
         input: what the agent gets; None while waiting.
         attempts: the results of its attempts so far, in their order.
-        settled: the questions that the attempt in hand has asked and that are settled, in the order of its steps.
-        open: those that are not.
+        due: what to queue, while it is due.
+        open: the questions that the attempt in hand has asked and nobody has settled, in the order of its steps.
         retry: the timer that a delayed task waits for.
         problem: why it failed, for people.
     """
@@ -42,7 +58,7 @@ class TaskState(NamedTuple):
     moment: Moment | None = None
     input: dict[str, JsonValue] | None = None
     attempts: tuple[TaskResult, ...] = ()
-    settled: tuple[Settled, ...] = ()
+    due: DueTask | None = None
     open: tuple[Inquiry, ...] = ()
     retry: TimerOrder | None = None
     problem: str = ""
@@ -93,7 +109,7 @@ def follow_task(
         inquiries = records.inquiries.get(key, ())
         recorded = records.results.get(key)
         if recorded is None:
-            return _in_hand(TaskState(task_id, planned, "due", moment, resolved.values, tuple(attempts)), inquiries)
+            return _in_hand(task_id, planned, moment, resolved.values, tuple(attempts), inquiries)
         attempts.append(recorded.result)
         moment = max(moment, recorded.moment)
         failure = _failure(recorded.result)
@@ -112,21 +128,24 @@ def follow_task(
             moment = max(moment, fired)
 
 
-def _in_hand(task: TaskState, inquiries: tuple[Inquiry, ...]) -> TaskState:
-    """The task with what its attempt in hand asked: parked while anything of it is open, then due again."""
-    if not inquiries or task.moment is None:
-        return task
-    still_open = tuple(one for one in inquiries if one.settled is None)
-    return TaskState(
-        task.id,
-        task.planned,
-        "parked" if still_open else "due",
-        max(task.moment, *(one.since for one in inquiries)),
-        task.input,
-        task.attempts,
-        tuple(one.settled for one in inquiries if one.settled is not None),
-        still_open,
-    )
+def _in_hand(
+    task_id: str,
+    planned: PlannedTask,
+    moment: Moment,
+    given: dict[str, JsonValue],
+    attempts: tuple[TaskResult, ...],
+    inquiries: tuple[Inquiry, ...],
+) -> TaskState:
+    """The task with an attempt that has no result: parked while anything that it asked is open, else due."""
+    settled: tuple[Settled, ...] = ()
+    if inquiries:
+        moment = max(moment, *(one.since for one in inquiries))
+        still_open = tuple(one for one in inquiries if one.settled is None)
+        if still_open:
+            return TaskState(task_id, planned, "parked", moment, given, attempts, open=still_open)
+        settled = tuple(one.settled for one in inquiries if one.settled is not None)
+    due = DueTask(task_id, planned.role, len(attempts) + 1, given, planned.time_limit_s, settled)
+    return TaskState(task_id, planned, "due", moment, given, attempts, due)
 
 
 def _failure(result: TaskResult) -> TaskFailure | None:

@@ -9,7 +9,7 @@ from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.task import TaskFailure
 from stretto.supervisor.decide import TimerOrder
 from tests.unit.supervisor_world import World, at
-from tests.unit.test_supervisor_questions import ONE, TWO, approved, asks, parked, result, the_due
+from tests.unit.test_supervisor_questions import ONE, TWO, approved, asks, parked, result
 
 
 def in_a_hurry() -> World:
@@ -39,7 +39,7 @@ def test_a_requests_own_limit_runs_while_a_person_is_waited_for() -> None:
 def test_a_requests_own_limit_does_not_begin_anew() -> None:
     world = in_a_hurry()
     world.command(approved(asks()))
-    assert the_due(world).deadline == at(1) + timedelta(seconds=60)
+    assert world.orders().deadline == at(1) + timedelta(seconds=60)
     assert world.orders().timers == (TimerOrder("deadline", at(1) + timedelta(seconds=60)),)
     world.fire("deadline-1")
     assert world.orders().answer is None
@@ -59,7 +59,7 @@ def test_the_deployments_limit_counts_anew_from_the_last_settled_question() -> N
     world.command(approved(asks()))
     anew = at(4) + timedelta(seconds=900)
     assert world.orders().timers == (TimerOrder("deadline-1", anew),)
-    assert the_due(world).deadline == anew
+    assert world.orders().deadline == anew
     world.fire("deadline")
     assert world.orders().answer is None
     world.fire("deadline-1")
@@ -88,7 +88,7 @@ def test_a_decision_lengthens_the_run_though_something_else_was_waited_for_too()
     world = parked(asks(), plan=TWO)
     world.command(approved(asks()))
     assert world.orders().timers == (TimerOrder("deadline-1", at(4) + timedelta(seconds=900)),)
-    assert {due.deadline for due in world.orders().due} == {at(4) + timedelta(seconds=900)}
+    assert world.orders().deadline == at(4) + timedelta(seconds=900)
 
 
 def test_the_limit_that_passed_counts_whatever_was_done_later() -> None:

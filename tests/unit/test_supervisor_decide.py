@@ -61,7 +61,8 @@ def test_without_a_request_nothing_follows() -> None:
 def test_a_new_request_needs_a_plan_and_a_deadline() -> None:
     world = World()
     world.ask()
-    assert world.orders() == Orders(needs_plan=True, timers=(TimerOrder("deadline", at(1) + timedelta(seconds=900)),))
+    deadline = at(1) + timedelta(seconds=900)
+    assert world.orders() == Orders(needs_plan=True, deadline=deadline, timers=(TimerOrder("deadline", deadline),))
 
 
 def test_the_requests_own_deadline_counts() -> None:
