@@ -121,14 +121,18 @@ class Attempt:
             handler = group.create_task(self._handle(effects))
             try:
                 await _first(handler, self._gate.stopped)
-                await _first(handler, self._gate.due)
+                if not handler.done():
+                    await _first(handler, self._gate.due)
             except asyncio.CancelledError:
                 self._gate.stop(Stop.SHUT_DOWN)
                 raise
             finally:
+                finished = handler.done()
                 await self._end(handler)
             match self._gate.reason:
                 case None:
+                    return _outcome(handler)
+                case Stop.TIME if finished:  # at the last moment
                     return _outcome(handler)
                 case Stop.TIME:
                     return self._out_of_time(effects)

@@ -148,6 +148,7 @@ class Effects:
         try:
             effect = await self._journal.begin(kind, name, value)
         except JournalMismatch as error:
+            await self._gate.passed()  # a branch that is stopped asks for nothing more: that is no mismatch
             await self._break(error)
         except (TypeError, ValueError) as error:
             raise TaskPermanent(f"the input of {name!r} is nothing that JSON can say") from error

@@ -50,8 +50,8 @@ class Intent(Message):
 
     Attributes:
         position: among the attempt's effects, in the order in which they begin.
-        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex; occurrence: how many effects of the attempt
-            asked for the same before.
+        name: what is asked for; digest: the SHA-256 of its input as canonical JSON, in hex.
+        occurrence: how many effects of the attempt asked for the same before.
         key: the idempotency key that it is called with.
         observations: what was read since the entry before.
     """
@@ -76,8 +76,8 @@ class Step(Message):
 
     Attributes:
         position: among the attempt's effects, in the order in which they begin.
-        name, digest: what is asked for, and the SHA-256 of its input as canonical JSON, in hex; occurrence: how many effects of the attempt
-            asked for the same before.
+        name: what is asked for; digest: the SHA-256 of its input as canonical JSON, in hex.
+        occurrence: how many effects of the attempt asked for the same before.
         resumption: how many questions of the attempt were settled when it was recorded.
         end: `done` (it gave `output`), `failed` (see `failure`), `abandoned` (the handler gave it up before it was known), or `not_done` (a
             person said that it had not happened: it is tried anew at a later position).
