@@ -198,7 +198,7 @@ class Subjects:
         return f"{self.prefix}.filler.{check_token(role, 'role')}.{number}"
 
     def fillers_of(self, role: str) -> str:
-        return f"{self.prefix}.filler.{check_token(role, 'role')}.*"
+        return f"{self.prefix}.filler.{check_token(role, 'role')}.>"
 
     # Steps: {prefix}.step.{shard}.{tenant}.{run}.{role}.{task}.{attempt}.{position}, in the stream of the run's log
 
