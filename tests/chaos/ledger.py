@@ -85,7 +85,7 @@ class Ledger:
     # What is written
 
     def submit(self, run: str, *, ends: str | None = "completed", text: str | None = None) -> None:
-        self._write("INSERT OR IGNORE INTO submitted VALUES (?, ?, ?, ?, NULL)", run, ends, text, time.monotonic())
+        self._write("INSERT INTO submitted VALUES (?, ?, ?, ?, NULL)", run, ends, text, time.monotonic())
 
     def acknowledge(self, run: str) -> None:
         self._write("UPDATE submitted SET acknowledged_at = ? WHERE run = ?", time.monotonic(), run)

@@ -51,7 +51,7 @@ async def test_a_zombie_past_its_leases(system: System, load: Load, reader: Read
             point, marks=[] if point in {"supervisor.committed", "supervisor.before_answer"} else [pytest.mark.slow]
         )
         for point in sorted(FAILPOINTS)
-        if point.startswith("supervisor.") and point not in {"supervisor.before_park"}
+        if point.startswith("supervisor.") and point not in {"supervisor.before_fold", "supervisor.before_park"}
     ],
 )
 async def test_killed_at_a_fail_point(
@@ -61,5 +61,17 @@ async def test_killed_at_a_fail_point(
     # Long enough that leases are renewed, and timers set.
     runs = await load.submit_many(RUNS, How(call_s=0.5))
     await nemesis.died_at(point, "supervisor-1")
+    await load.answered(runs, limit_s=system.heal_s)
+    await check(system, reader)
+
+
+@pytest.mark.slow
+async def test_killed_while_it_takes_over(
+    system: System, load: Load, reader: Reader, nemesis: Nemesis, rng: random.Random
+) -> None:
+    runs = await load.submit_many(RUNS, How(call_s=1.0))
+    await nemesis.in_a_call(nemesis.one_of("agent"))
+    await nemesis.die_at("supervisor.before_fold", "supervisor-1", rng.randint(1, RUNS // 2))
+    await nemesis.died_at("supervisor.before_fold", "supervisor-1")
     await load.answered(runs, limit_s=system.heal_s)
     await check(system, reader)
