@@ -116,7 +116,7 @@ class ProviderServer:
         return True
 
     async def _send_parts(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        _head(writer, answer, ["transfer-encoding: chunked", "content-type: text/event-stream"])
+        _head(writer, answer, ["transfer-encoding: chunked", "content-type: text/event-stream", "connection: close"])
         gone = asyncio.ensure_future(reader.read(1))
         try:
             for part in answer.parts:
