@@ -12,9 +12,12 @@ from stretto.bus.envelope import describe
 from stretto.bus.errors import JournalMismatch, RetryLater, TooLarge
 from stretto.shared.contracts.task import TaskFailure
 from stretto.shared.memory.errors import MemoryFailed, MemoryRefused
-from stretto.shared.models.errors import CannotDo
+from stretto.shared.models.errors import CannotDo, ContextOverflow, NotConfigured, Refused, Truncated
 
 __all__ = ["failure_of", "input_of", "is_foreseen", "output_of"]
+
+_FINAL = (CannotDo, ContextOverflow, Refused, Truncated)
+"""What a model says that it would say again. The texts are made for people and hold no content."""
 
 _OUTPUT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue], config=ConfigDict(allow_inf_nan=False))
 
@@ -51,15 +54,17 @@ def output_of(agent: Agent[Any, Any], output: object) -> dict[str, Any]:
 
 def is_foreseen(error: Exception) -> bool:
     """Whether the text of an error is made for people, and holds no content."""
-    return isinstance(error, (AgentError, CannotDo, JournalMismatch, MemoryFailed, RetryLater, TooLarge))
+    return isinstance(error, (AgentError, *_FINAL, JournalMismatch, MemoryFailed, NotConfigured, RetryLater, TooLarge))
 
 
 def failure_of(error: Exception) -> TaskFailure:
     """What an error means for the next attempt. Texts of unknown errors may hold content: only their names are told."""
     match error:
-        case TaskMisconfigured():
+        case TaskMisconfigured() | NotConfigured():
             kind = "misconfigured"
-        case TaskPermanent() | CannotDo() | MemoryRefused() | TooLarge():
+        case TaskPermanent() | MemoryRefused() | TooLarge():
+            kind = "permanent"
+        case _ if isinstance(error, _FINAL):
             kind = "permanent"
         case _:
             kind = "retryable"
