@@ -13,6 +13,7 @@ from stretto.agents.effects import Effects
 from stretto.agents.errors import TaskPermanent, TaskRetryable
 from stretto.agents.gate import Gate, Stop
 from stretto.agents.outcome import failure_of, input_of, is_foreseen, output_of
+from stretto.agents.recorder import Recorder
 from stretto.bus.errors import JournalMismatch
 from stretto.bus.failpoints import reach
 from stretto.bus.journal import Journal
@@ -112,11 +113,10 @@ class Attempt:
 
             effects = Effects(
                 key=self.key,
-                journal=self._journal,
+                recorder=Recorder(journal=self._journal, gate=self._gate, spawn=spawn),
                 gate=self._gate,
                 put=self._put,
                 settled=self._task.settled,
-                spawn=spawn,
             )
             handler = group.create_task(self._handle(effects))
             try:

@@ -2,36 +2,31 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, Never, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Never, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from stretto.agents.errors import TaskPermanent
 from stretto.agents.gate import Gate, Stop
 from stretto.agents.human_answer import HumanAnswer
+from stretto.agents.recorder import Recorder
 from stretto.bus.effect_failure import EffectFailure
 from stretto.bus.envelope import describe
-from stretto.bus.errors import BusError, JournalMismatch
+from stretto.bus.errors import JournalMismatch
 from stretto.bus.failpoints import reach
-from stretto.bus.journal import Effect, Journal, keep_trying
-from stretto.bus.step import Step, StepEnd, StepKind
+from stretto.bus.journal import Effect, keep_trying
+from stretto.bus.step import Step, StepKind
 from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.question import Question, Settled, question_id
 from stretto.shared.tools.protocol import Consequences
 
-__all__ = ["Effects", "Spawn"]
+__all__ = ["Effects"]
 
 Result = TypeVar("Result")
 
 _JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 _SHOWN_CHARS = 1_000
-
-
-class Spawn(Protocol):
-    """Starts a task."""
-
-    def __call__(self, coro: Coroutine[Any, Any, Result], /) -> asyncio.Task[Result]: ...
 
 
 class Effects:
@@ -40,8 +35,6 @@ class Effects:
     Args:
         put: writes a question into the run's log, once.
         settled: the attempt's questions that are settled.
-        spawn: starts a task that belongs to the attempt and outlives its handler for a moment: an outcome is written down even when the
-            handler is cancelled meanwhile.
 
     Attributes:
         unsure: names of effects that were cut off and cannot be done again without harm.
@@ -51,18 +44,16 @@ class Effects:
         self,
         *,
         key: TaskKey,
-        journal: Journal,
+        recorder: Recorder,
         gate: Gate,
         put: Callable[[Question], Awaitable[None]],
         settled: Sequence[Settled],
-        spawn: Spawn,
     ) -> None:
         self._key = key
-        self._journal = journal
+        self._recorder = recorder
         self._gate = gate
         self._put = put
         self._settled = {one.position: one for one in settled}
-        self._spawn = spawn
         self.unsure: list[str] = []
 
     async def perform(
@@ -86,7 +77,7 @@ class Effects:
             TaskPermanent: `value`, or what `call` returns, is nothing that JSON can say.
         """
         while True:
-            effect = await self._begin(kind, name, value)
+            effect = await self._recorder.begin(kind, name, value)
             error: Exception | None = None
             if effect.step is not None:
                 step = effect.step
@@ -102,7 +93,7 @@ class Effects:
                         return parse(step.output)
                     except ValidationError:
                         what = f"{effect.identity}, with an output of another type"
-                        await self._break(JournalMismatch(effect.position, what, str(effect.identity)))
+                        await self._recorder.break_off(JournalMismatch(effect.position, what, str(effect.identity)))
                 case "failed":
                     _raise(step, error)
                 case "abandoned":  # as the first time: the handler gives it up
@@ -113,7 +104,7 @@ class Effects:
     async def observe(self, name: str, value: JsonValue, call: Callable[[], Awaitable[Any]]) -> JsonValue:
         """Read something that may be different another time, unless it is on record; it costs no write of its own."""
         await self._gate.passed()
-        found = self._journal.observed(name, value)
+        found = self._recorder.journal.observed(name, value)
         if found is not None:
             if found.failure is not None:
                 raise found.failure.rebuilt()
@@ -121,9 +112,9 @@ class Effects:
         try:
             output = _checked(name, await call())
         except Exception as error:
-            self._journal.observe(name, value, output=None, failure=EffectFailure.of(error))
+            self._recorder.journal.observe(name, value, output=None, failure=EffectFailure.of(error))
             raise
-        self._journal.observe(name, value, output=output, failure=None)
+        self._recorder.journal.observe(name, value, output=output, failure=None)
         return output
 
     async def ask(self, question: dict[str, JsonValue]) -> HumanAnswer:
@@ -140,20 +131,8 @@ class Effects:
             Question.model_validate({**question, **self._place(0), "digest": ""})
         except ValidationError as error:
             raise TaskPermanent(f"that cannot be asked: {describe(error)}") from error
-        effect = await self._begin("ask", "person", question)
+        effect = await self._recorder.begin("ask", "person", question)
         return HumanAnswer.of(await self._settlement(effect, question))
-
-    async def _begin(self, kind: StepKind, name: str, value: JsonValue) -> Effect:
-        await self._gate.passed()
-        try:
-            effect = await self._journal.begin(kind, name, value)
-        except JournalMismatch as error:
-            await self._gate.passed()  # a branch that is stopped asks for nothing more: that is no mismatch
-            await self._break(error)
-        except (TypeError, ValueError) as error:
-            raise TaskPermanent(f"the input of {name!r} is nothing that JSON can say") from error
-        await self._gate.passed()  # it may have waited
-        return effect
 
     async def _live(
         self, effect: Effect, call: Callable[[str], Awaitable[Any]], effects: Consequences
@@ -161,8 +140,8 @@ class Effects:
         with self._gate.in_flight():
             if effects != "none" and not effect.intended:
                 reach("agent.step.before_intent")
-                await self._kept(lambda: self._journal.intend(effect))
-            if not self._journal.superseded:
+                await self._recorder.intend(effect)
+            if not self._recorder.journal.superseded:
                 reach("agent.step.before_call")
                 return await self._called(effect, call, effects)
         return await self._gate.closed()
@@ -175,14 +154,14 @@ class Effects:
             output = _checked(name, await call(effect.key))
         except asyncio.CancelledError:
             if not self._gate.due.done():  # the handler's own doing: a replay must do the same
-                await self._kept(lambda: self._journal.record(effect, end="abandoned"))
+                await self._recorder.record(effect, end="abandoned")
             elif effects == "unkeyed":
                 self.unsure.append(name)
             raise
         except Exception as error:  # noqa: BLE001 (whatever it raises is its outcome, and recorded as such)
             failure = EffectFailure.of(error)
-            return await self._record(effect, end="failed", failure=failure), error
-        return await self._record(effect, output=output), None
+            return await self._recorder.record(effect, end="failed", failure=failure), error
+        return await self._recorder.record(effect, output=output), None
 
     async def _doubted(self, effect: Effect, value: JsonValue) -> Step:
         """The outcome of an effect that began, and cannot be done again without harm: only a person can find out whether it happened."""
@@ -195,56 +174,28 @@ class Effects:
         }
         answer = HumanAnswer.of(await self._settlement(effect, question))
         with self._gate.in_flight():
-            return await self._record(effect, end="done" if answer.approved else "not_done")
+            return await self._recorder.record(effect, end="done" if answer.approved else "not_done")
 
     async def _settlement(self, effect: Effect, question: dict[str, JsonValue]) -> Settled:
         """How the question at this position is settled; without an answer the attempt is parked."""
         with self._gate.in_flight():
             if effect.step is None and not effect.intended:
                 # With what was read for it: the question must be the same when the attempt goes on.
-                effect.step = await self._record(effect)
+                effect.step = await self._recorder.record(effect)
             settled = self._settled.get(effect.position)
-            if settled is None and not self._journal.superseded:
+            if settled is None and not self._recorder.journal.superseded:
                 place = self._place(effect.position)
                 asked = Question.model_validate({**question, **place, "digest": effect.identity.digest})
                 reach("agent.before_question")
-                await self._kept(lambda: keep_trying(lambda: self._put(asked)))
+                await self._recorder.keep(lambda: keep_trying(lambda: self._put(asked)))
                 reach("agent.question_asked")
                 self._gate.stop(Stop.PARKED)
         if settled is None:
             await self._gate.closed()
         if settled.digest != effect.identity.digest:
             recorded = f"a question with input {settled.digest[:12]}"
-            await self._break(JournalMismatch(effect.position, recorded, str(effect.identity)))
+            await self._recorder.break_off(JournalMismatch(effect.position, recorded, str(effect.identity)))
         return settled
-
-    async def _record(
-        self, effect: Effect, end: StepEnd = "done", output: JsonValue = None, failure: EffectFailure | None = None
-    ) -> Step:
-        reach("agent.step.before_record")
-        step = await self._kept(lambda: self._journal.record(effect, end=end, output=output, failure=failure))
-        reach("agent.step.recorded")
-        return step
-
-    async def _kept(self, write: Callable[[], Awaitable[Result]]) -> Result:
-        """Write, even when the handler is cancelled meanwhile."""
-        result = await asyncio.shield(self._spawn(self._told(write)))
-        if isinstance(result, Exception):
-            await self._break(result)
-        return result
-
-    async def _told(self, write: Callable[[], Awaitable[Result]]) -> Result | BusError:
-        try:
-            result = await write()
-        except BusError as error:
-            return error
-        if self._journal.superseded:
-            self._gate.stop(Stop.SUPERSEDED)
-        return result
-
-    async def _break(self, error: Exception) -> Never:
-        self._gate.stop(Stop.BROKEN, error)
-        await self._gate.closed()
 
     def _place(self, position: int) -> dict[str, JsonValue]:
         key = self._key

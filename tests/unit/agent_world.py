@@ -8,6 +8,7 @@ from typing import Literal
 from stretto.agents.context import TaskContext
 from stretto.agents.effects import Effects
 from stretto.agents.gate import Gate
+from stretto.agents.recorder import Recorder
 from stretto.bus.journal import Entry, Journal
 from stretto.bus.step import Intent, Step
 from stretto.bus.subjects import RunKey, TaskKey
@@ -128,18 +129,14 @@ def surroundings(
         if asked is not None:
             asked.put_nowait(question)
 
-    effects = Effects(
+    gate = Gate()
+    journal = Journal(
         key=key,
-        journal=Journal(
-            key=key,
-            store=steps,
-            steps=list(steps.steps.values()),
-            intents=list(steps.intents.values()),
-            settled=[one.position for one in settled],
-        ),
-        gate=Gate(),
-        put=put,
-        settled=settled,
-        spawn=asyncio.get_running_loop().create_task,
+        store=steps,
+        steps=list(steps.steps.values()),
+        intents=list(steps.intents.values()),
+        settled=[one.position for one in settled],
     )
+    recorder = Recorder(journal=journal, gate=gate, spawn=asyncio.get_running_loop().create_task)
+    effects = Effects(key=key, recorder=recorder, gate=gate, put=put, settled=settled)
     return TaskContext(key=key, effects=effects, model=model, memory=memory or ListMemory(), progress=note)

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from stretto.agents.effects import Effects
 from stretto.agents.gate import Gate, Stop
+from stretto.agents.recorder import Recorder
 from stretto.bus.journal import Entry, Journal
 from stretto.bus.subjects import RunKey, TaskKey
 from stretto.shared.contracts.question import Question, Settled
@@ -193,7 +194,8 @@ async def live(program: Program, world: World, death: tuple[int, bool] | None) -
         tasks.append(asyncio.ensure_future(coro))
         return tasks[-1]
 
-    effects = Effects(key=KEY, journal=journal, gate=gate, put=world.put, settled=world.settled, spawn=spawn)
+    recorder = Recorder(journal=journal, gate=gate, spawn=spawn)
+    effects = Effects(key=KEY, recorder=recorder, gate=gate, put=world.put, settled=world.settled)
     handler = spawn(run(program, "p", None, world, effects))
     dying = spawn(store.dead.wait())
     await asyncio.wait({handler, dying, gate.due}, return_when=asyncio.FIRST_COMPLETED)
