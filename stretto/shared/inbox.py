@@ -8,6 +8,8 @@ from stretto.bus.client import Client
 from stretto.bus.errors import Conflict, RetryLater
 from stretto.bus.tenant_logs import RunMessage
 from stretto.shared.contracts.command import Command
+from stretto.shared.contracts.question import Settled
+from stretto.shared.contracts.settlement import settle
 from stretto.shared.errors import (
     QuestionAmbiguous,
     QuestionExpired,
@@ -17,7 +19,7 @@ from stretto.shared.errors import (
     RunOver,
     WrongVerb,
 )
-from stretto.shared.questions import OUTCOMES, AskedQuestion, asked_questions, id_at, settlement, settles
+from stretto.shared.questions import AskedQuestion, asked_questions, id_at, settlement
 
 __all__ = ["Inbox", "Verb"]
 
@@ -81,10 +83,11 @@ class Inbox:
         """
         asked = await self.find(question, run=run)
         command = Command(verb=verb, question=asked.question.id, text=text)
-        if not settles(command, asked.question):
+        wanted = settle(asked.question, command, self._client.principal, asked.asked_at)
+        if wanted is None:
             raise WrongVerb(asked.question.id, verb)
         if not asked.is_open:
-            return self._settled_so(asked, command)
+            return _settled_so(asked, wanted)
 
         with contextlib.suppress(Conflict):  # whose decision it is, the log says
             await self._client.command_once(
@@ -93,23 +96,9 @@ class Inbox:
         for _ in range(_LOOKS):
             for one in await self.of_run(asked.run):
                 if one.seq == asked.seq and not one.is_open:
-                    return self._settled_so(one, command)
+                    return _settled_so(one, wanted)
             await asyncio.sleep(_LOOK_AGAIN_S)
         raise RetryLater(f"the log of run {asked.run} does not show the decision yet: give it again")
-
-    def _settled_so(self, asked: AskedQuestion, command: Command) -> AskedQuestion:
-        """The question, if it is settled as this command of ours says."""
-        settled, question = asked.settled, asked.question.id
-        if settled is None and asked.ended is not None:
-            raise RunOver(question, asked.run, asked.ended)
-        if settled is None:
-            raise QuestionMoot(question, asked.question.task)
-        if settled.outcome == "expired":
-            raise QuestionExpired(question, settled.at)
-        ours = (OUTCOMES[command.verb], command.text, self._client.principal)
-        if (settled.outcome, settled.text, settled.principal) != ours:
-            raise QuestionSettled(question, settled)
-        return asked
 
     async def _open_in(self, shard: int) -> list[AskedQuestion]:
         """The open questions of one shard. Read are only those of runs that go on.
@@ -133,3 +122,17 @@ class Inbox:
         for one in await self._logs.at(shard, [*asked, *settling, *results]):
             by_run.setdefault(one.subject.key.run, []).append(one)
         return [one for log in by_run.values() for one in asked_questions(log) if one.is_open]
+
+
+def _settled_so(asked: AskedQuestion, wanted: Settled) -> AskedQuestion:
+    """The question, if it is settled as was wanted."""
+    settled, question = asked.settled, asked.question.id
+    if settled is None and asked.ended is not None:
+        raise RunOver(question, asked.run, asked.ended)
+    if settled is None:
+        raise QuestionMoot(question, asked.question.task)
+    if settled.outcome == "expired":
+        raise QuestionExpired(question, settled.at)
+    if settled.model_copy(update={"at": wanted.at}) != wanted:
+        raise QuestionSettled(question, settled)
+    return asked

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
 
 from stretto.bus.envelope import Body, open_envelope
 from stretto.bus.errors import DecodeError
@@ -12,14 +11,11 @@ from stretto.bus.tenant_logs import RunMessage
 from stretto.shared.contracts.answer import Answer, RunEnd
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.question import Question, Settled, question_id
+from stretto.shared.contracts.settlement import expire, settle
 from stretto.shared.contracts.task import TaskResult
 from stretto.shared.contracts.timer import TimerFired
 
-__all__ = ["OUTCOMES", "AskedQuestion", "asked_questions", "id_at", "settlement", "settles"]
-
-Outcome = Literal["answered", "approved", "rejected", "expired"]
-OUTCOMES: Final[dict[str, Outcome]] = {"answer": "answered", "approve": "approved", "reject": "rejected"}
-"""By verb of a command, what it makes of a question."""
+__all__ = ["AskedQuestion", "asked_questions", "id_at", "settlement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +48,6 @@ class AskedQuestion:
     def is_open(self) -> bool:
         """Whether a decision would count now."""
         return self.settled is None and self.ended is None and not self.moot
-
-
-def settles(command: Command, question: Question) -> bool:
-    """Whether the command is one that settles the question: an approval is settled by approve or reject alone."""
-    if command.question != question.id or command.verb == "cancel":
-        return False
-    return question.kind == "question" or command.verb != "answer"
 
 
 def id_at(place: RunSubject) -> str:
@@ -101,27 +90,15 @@ def settlement(question: Question, one: RunMessage) -> Settled | None:
     match one.subject.kind, one.subject.tail:
         case "command", (principal, question.id):
             command = _opened(one, Command)
-            if command is not None and one.envelope.sender == principal and settles(command, question):
-                return _settled(question, OUTCOMES[command.verb], one.at, command.text, principal)
+            if command is not None and one.envelope.sender == principal:
+                return settle(question, command, principal, one.at)
         case "timer", (question.id,):
             timer = _opened(one, TimerFired)
             if timer is not None and timer.name == question.id:
-                return _settled(question, "expired", one.at)
+                return expire(question, one.at)
         case _:
             pass
     return None
-
-
-def _settled(question: Question, outcome: Outcome, at: datetime, text: str = "", principal: str = "") -> Settled:
-    return Settled(
-        question=question.id,
-        position=question.position,
-        digest=question.digest,
-        outcome=outcome,
-        text=text,
-        principal=principal,
-        at=at,
-    )
 
 
 def _end(log: Sequence[RunMessage]) -> tuple[RunEnd | None, int | None]:

@@ -2,26 +2,13 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final, Literal
 
 from stretto.shared.contracts.question import Question, Settled
+from stretto.shared.contracts.settlement import expire, settle
 from stretto.supervisor.facts import Asked, CommandGiven, Moment, TimerFired
 from stretto.supervisor.timers import TimerOrder
 
-__all__ = ["Inquiry", "settles"]
-
-_OUTCOMES: Final[dict[str, Literal["answered", "approved", "rejected"]]] = {
-    "answer": "answered",
-    "approve": "approved",
-    "reject": "rejected",
-}
-
-
-def settles(question: Question, given: CommandGiven) -> bool:
-    """Whether the command settles the question, if that is still open. Who may decide what is to be asked here."""
-    command = given.command
-    fits = command.verb in ("approve", "reject") or (command.verb == "answer" and question.kind == "question")
-    return fits and command.question == question.id
+__all__ = ["Inquiry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +42,12 @@ class Inquiry:
 
     def settle(self, fact: CommandGiven | TimerFired) -> "Inquiry":
         """This open inquiry after `fact`; itself when that does not fit."""
+        settled: Settled | None = None
         match fact:
             case TimerFired(name=name) if name == self.question.id:
-                return self._settled(fact.moment, "expired")
-            case CommandGiven(command=command) if settles(self.question, fact):
-                return self._settled(fact.moment, _OUTCOMES[command.verb], command.text, fact.principal)
+                settled = expire(self.question, fact.at)
+            case CommandGiven(command=command, principal=principal):
+                settled = settle(self.question, command, principal, fact.at)
             case _:
-                return self
-
-    def _settled(
-        self,
-        moment: Moment,
-        outcome: Literal["answered", "approved", "rejected", "expired"],
-        text: str = "",
-        principal: str = "",
-    ) -> "Inquiry":
-        asked = self.question
-        settled = Settled(
-            question=asked.id,
-            position=asked.position,
-            digest=asked.digest,
-            outcome=outcome,
-            text=text,
-            principal=principal,
-            at=moment.at,
-        )
-        return replace(self, since=moment, settled=settled)
+                pass
+        return self if settled is None else replace(self, since=fact.moment, settled=settled)

@@ -32,7 +32,7 @@ BUILT_IN_ROLES: Final[tuple[RoleOffer, ...]] = (
     ),
     RoleOffer(
         role=ESCALATION,
-        description="Sums up what is open, for a person to decide. Runs when a reviewer does not approve.",
+        description="Sums up what is open and has a person decide it. Runs when a reviewer does not approve.",
         takes=("previous", "notes", "findings"),
     ),
 )

@@ -8,6 +8,6 @@ __all__ = ["Withdrawn"]
 
 
 class Withdrawn(Message):
-    """Told to the agents of each role that has work out for the run that the envelope names. Never stored: agents look for themselves too."""
+    """Told to the agents of each role that has work out for the run that the envelope names. Never stored."""
 
     TYPE: ClassVar[str] = "withdrawn"
