@@ -177,11 +177,17 @@ def _read_file(known: Collection[str]) -> dict[str, Any]:
 
 def _told(path: Sequence[str | int], error: Any) -> str:
     steps = [str(step) for step in path if step != "[key]"]
-    variable = f"STRETTO_{steps[0].upper()}"
-    place = variable if _says(variable, steps[1:]) else f"in {_file()}" if _file().is_file() else "as given"
-    what = error["msg"]
-    if error["type"] == "string_pattern_mismatch":
-        what = "use 1 to 64 of a-z, 0-9, _ and -"
+    variable, nested = f"STRETTO_{steps[0].upper()}", f"STRETTO_{'__'.join(steps).upper()}"
+    said = nested if nested in os.environ else variable if _says(variable, steps[1:]) else None
+    place = said or (f"in {_file()}" if _file().is_file() else "as given")
+    what = error["msg"].removeprefix("Value error, ")
+    match error["type"]:
+        case "string_pattern_mismatch":
+            what = "use 1 to 64 of a-z, 0-9, _ and -"
+        case "extra_forbidden":
+            what = "there is no such setting"
+        case _:
+            pass
     return f"{'.'.join(steps)} ({place}): {what}"
 
 

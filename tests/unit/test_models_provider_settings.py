@@ -1,5 +1,9 @@
 """Settings of providers: keys never stand in them, addresses hold no passwords."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -52,3 +56,27 @@ def test_the_protocol_is_that_of_the_name_or_the_one_that_most_servers_speak() -
     assert api_of("openai", ProviderSettings()) == "openai"
     assert api_of("local", ProviderSettings()) == "openai"
     assert api_of("local", ProviderSettings(api="anthropic")) == "anthropic"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        (
+            "LOCAL__TIMELIMIT",
+            "3",
+            "providers.local.timelimit (STRETTO_PROVIDERS__LOCAL__TIMELIMIT): there is no such setting",
+        ),
+        ("LOCAL__API_KEY", "hunter2", "a key never stands in the settings"),
+        ("LOCAL__REPAIRS", "hunter2", "providers.local.repairs (STRETTO_PROVIDERS__LOCAL__REPAIRS): "),
+    ],
+)
+def test_a_wrong_variable_is_named_without_its_value(tmp_path: Path, variable: str, value: str, message: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from stretto.shared.settings import load_settings; load_settings()"],
+        env={f"STRETTO_PROVIDERS__{variable}": value},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert message in done.stderr.strip().splitlines()[-1]
+    assert "hunter2" not in done.stderr

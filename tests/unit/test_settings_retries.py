@@ -52,7 +52,7 @@ def test_roles_without_a_default_leave_the_default_as_it_is() -> None:
         ({"writer": {"tries": "often"}}, "retries.writer.tries (as given): Input should be a valid integer"),
         (
             {"default": {"delays": 1}},
-            "retries.default (as given): Value error, there is no 'delays': use tries, delay_s, ",
+            "retries.default (as given): there is no 'delays': use tries, delay_s, ",
         ),
         ({"The Writer": {}}, "retries.The Writer (as given): use 1 to 64 of a-z, 0-9, _ and -"),
         ({"writer": 3}, "retries.writer (as given)"),
