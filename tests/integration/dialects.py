@@ -30,8 +30,7 @@ class Dialect(ABC):
     path: str
 
     @abstractmethod
-    def endpoint(self, url: str, http: httpx2.AsyncClient, *, stall_limit_s: float = 5.0) -> Endpoint:
-        ...
+    def endpoint(self, url: str, http: httpx2.AsyncClient, *, stall_limit_s: float = 5.0) -> Endpoint: ...
 
     @abstractmethod
     def whole(self, text: str, stop: str | None = None) -> dict[str, Any]:
@@ -66,8 +65,7 @@ class Dialect(ABC):
         ...
 
     @abstractmethod
-    def sent_instructions(self, body: dict[str, Any]) -> str:
-        ...
+    def sent_instructions(self, body: dict[str, Any]) -> str: ...
 
 
 def sse(data: dict[str, Any], event: str = "") -> bytes:

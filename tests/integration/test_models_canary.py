@@ -21,6 +21,9 @@ from tests.integration.provider_server import CUT, Answer, ProviderServer
 CANARY = "xyzzy"
 """Stands in everything that is asked and answered."""
 
+MACHINERY = tuple(f"stretto.shared.models.{one}" for one in ("provider", "openai", "anthropic", "exchange", "fault"))
+"""What lives as long as a call or longer. Documents and replies are the data themselves."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +112,7 @@ async def test_what_is_in_hand_shows_no_secret(server: ProviderServer) -> None:
         model = providers.model("local:test")
         server.script(DIALECTS[1].says(Quotes().model_dump_json()))
         await model.generate(Quotes, instructions=CANARY, question=CANARY)
-        ours = [one for one in gc.get_objects() if str(type(one).__module__).startswith("stretto.shared.models.pro")]
+        ours = [one for one in gc.get_objects() if str(type(one).__module__).startswith(MACHINERY)]
         assert any(isinstance(one, ProviderModel) for one in ours)
         for one in (*ours, settings):
             assert KEY not in repr(one)

@@ -51,7 +51,8 @@ _DECLINED: Final = {"bio_policy", "content_filter", "content_policy_violation", 
 _TROUBLE: Final = {"api_error", "conflict_error", "internal_error", "server_error"}
 
 _TOO_LONG_TEXT: Final = re.compile(
-    r"context (length|window|size|limit)|prompt is too long|too many (input )?tokens|maximum number of tokens", re.IGNORECASE
+    r"context (length|window|size|limit)|prompt is too long|too many (input )?tokens|maximum number of tokens",
+    re.IGNORECASE,
 )
 _TOO_LARGE_TEXT: Final = re.compile(r"request too large", re.IGNORECASE)
 _SHAPE_TEXT: Final = re.compile(
