@@ -1,7 +1,6 @@
 """Too much at once: requests are turned away with a word on when to come back; what was taken in goes on when there is room."""
 
 import asyncio
-import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,12 @@ ONE = """
 roles: {work: works}
 tasks:
   - {id: only, role: work}
+answer: only
+"""
+LONELY = """
+roles: {nobody: is there}
+tasks:
+  - {id: only, role: nobody}
 answer: only
 """
 WIDE = """
@@ -89,12 +94,35 @@ async def test_what_was_taken_in_waits_for_room_in_a_queue_and_new_requests_are_
         async with asyncio.timeout(LIMIT_S):
             for _ in range(4):  # as many as the queue takes, the ones in work included
                 await keeper.entered.acquire()
-        answer = await until_busy(world)
+        taken_in, answer = await ask_until_busy(world)
         assert answer.reason == "busy: try again in 5 s (the queue of work is full)"
         assert await world.depth(world.subjects.tasks_stream("work")) == 4
         keeper.door.set()
         assert (await world.answer(wide)).text == "done wide"
+        assert [(await world.answer(run)).text for run in taken_in] == ["done more"] * len(taken_in)
         assert (await world.ask("later", playbook="one")).state == "completed"
+
+
+async def test_a_run_whose_only_task_found_no_room_goes_on_when_there_is_some(
+    nats_url: str, deployment: Deployment, tmp_path: Path
+) -> None:
+    """Nothing happens to it meanwhile that would have it looked at."""
+    keeper = Doorkeeper()
+    async with open_world(nats_url, replace(deployment, queue_limit=4), tmp_path) as world:
+        world.playbook("one", ONE)
+        world.playbook("lonely", LONELY)
+        await world.supervise("s1")
+        await world.serve(agent_of("work", keeper), "w1")
+        runs = [await world.client.submit(Request(text="more", playbook="one")) for _ in range(4)]
+        async with asyncio.timeout(LIMIT_S):
+            for _ in runs:
+                await keeper.entered.acquire()
+        taken_in, _ = await ask_until_busy(world)
+        assert taken_in
+        # Longer than leases go without a renewal, at which runs are looked at for the first time.
+        assert (await world.ask("late", playbook="lonely", deadline_s=3.0)).state == "failed"
+        keeper.door.set()
+        assert [(await world.answer(run)).text for run in runs + taken_in] == ["done more"] * (4 + len(taken_in))
 
 
 async def test_a_run_that_was_taken_in_is_not_turned_away_by_the_next_supervisor(
@@ -117,9 +145,13 @@ async def test_a_run_that_was_taken_in_is_not_turned_away_by_the_next_supervisor
         assert [(await world.answer(run)).state for run in runs] == ["completed"] * 4
 
 
-async def until_busy(world: World) -> Answer:
-    """Ask until a request is turned away: the supervisor learns that a queue is full by trying it."""
-    while True:
-        run = await world.client.submit(Request(text="more", playbook="one"))
-        with contextlib.suppress(TimedOut):
-            return await world.answer(run, timeout_s=2.0)
+async def ask_until_busy(world: World) -> tuple[list[str], Answer]:
+    """Ask until a request is turned away: the supervisor learns that a queue is full by trying it. Return also which runs were taken in."""
+    taken_in: list[str] = []
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            run = await world.client.submit(Request(text="more", playbook="one"))
+            try:
+                return taken_in, await world.answer(run, timeout_s=2.0)
+            except TimedOut:
+                taken_in.append(run)
