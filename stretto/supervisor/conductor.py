@@ -1,7 +1,7 @@
 """Conductor: carries a run on: decides what follows from its state and does it, until nothing new follows."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -75,8 +75,10 @@ class Conductor:
         self._unfinished = UnfinishedWork(connection=connection, subjects=self._subjects, wire=wire)
         self._withdrawal = Withdrawal(connection=connection, deployment=deployment, wire=wire, instance=instance)
 
-    async def fold(self, run: OpenRun, *, from_seq: int = 1, known: int = 0) -> RunState:
-        """The state from the log, which must show what is known of it: sequence `known`. A replica may lag.
+    async def fold(
+        self, run: OpenRun, *, from_seq: int = 1, known: int = 0, shows: Callable[[RunState], bool] = lambda _: True
+    ) -> RunState:
+        """The state from the log, which must show what is known of it: sequence `known`, and what `shows` looks for. A replica may lag.
 
         Raises:
             RetryLater: it does not, for long.
@@ -86,7 +88,7 @@ class Conductor:
             state = await self._reader.fold(await self._log.fold(run.key, from_seq=from_seq))
             if state.request is None:
                 from_seq = 1  # what the origin was taken from may be wrong
-            if state.last_seq >= known:
+            if state.last_seq >= known and shows(state):
                 return state
             await asyncio.sleep(_FOLD_AGAIN_S)
         raise RetryLater(f"the log of run {run.key.run} does not show what was delivered of it")
@@ -143,7 +145,9 @@ class Conductor:
                 run.key, subject, decision, self._wrap(run.key, decision), after=state.decision_seq
             )
         except Conflict:  # another supervisor decided: what it decided holds
-            return await self.fold(run, known=state.last_seq + 1)
+            decision_seq = state.decision_seq
+            # It may stand before what was delivered last: a request that was sent twice is taken for a new one at first.
+            return await self.fold(run, known=state.last_seq, shows=lambda found: found.decision_seq > decision_seq)
         reach("supervisor.committed")
         return evolve(state, Decided(seq, self._now(run), decision))
 
@@ -155,7 +159,7 @@ class Conductor:
             answer = await self._unfinished.bill(run.key, answer, orders.outstanding, origin_seq=state.origin_seq)
         reach("supervisor.before_answer")
         if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)):
-            return await self.fold(run, known=state.last_seq + 1)
+            return await self.fold(run, known=state.last_seq, shows=lambda found: found.is_over)
         reach("supervisor.answered")
         await self._withdrawal.withdraw(run.key, orders.outstanding)
         return evolve(state, Answered(state.last_seq + 1, self._now(run), answer))

@@ -14,7 +14,7 @@ from stretto.bus.client import LiveMessage, RunMessage
 from stretto.bus.codec import decode, encode
 from stretto.bus.dead_letters import DeadLetter
 from stretto.bus.envelope import Envelope, new_id, open_envelope
-from stretto.bus.streams import Deployment
+from stretto.bus.streams import SUPERVISORS, Deployment
 from stretto.bus.subjects import Subjects
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.escalation import Escalation
@@ -103,6 +103,25 @@ async def test_the_same_run_id_is_one_run(world: World) -> None:
     kinds = [fact.subject.kind for fact in await world.client.log(run)]
     assert kinds.count("request") == 1
     assert kinds.count("answer") == 1
+
+
+async def test_a_request_that_is_stored_twice_is_one_run_and_done_with(world: World) -> None:
+    await world.supervise("s1")
+    await world.serve(agent_of("collect", collect), "c1")
+    await world.serve(agent_of("compose", compose), "w1")
+    subjects, jetstream = world.deployment.subjects, world.connection.jetstream
+    answer = await world.ask("why?", run="r1", playbook="two")
+    key = world.client.key("r1")
+    stream = subjects.runs_stream(key.shard)
+    first = await jetstream.last(stream, subjects.any_request(key))
+    assert first is not None
+    again = await jetstream.store(first.subject, first.data)
+    async with asyncio.timeout(10):
+        while True:
+            consumer = await jetstream.api(f"CONSUMER.INFO.{stream}.{SUPERVISORS}")
+            if consumer["ack_floor"]["stream_seq"] >= again:
+                break
+    assert await world.answer("r1") == answer
 
 
 async def test_events_tell_the_run_from_request_to_answer(world: World) -> None:
