@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 from stretto.agents.agent import Agent
@@ -40,6 +40,7 @@ class Attempt:
     Args:
         put: writes a question into the run's log, once.
         instance: the process that does it.
+        now: the server's time, as far as it is known: deadlines are its.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Attempt:
         put: Callable[[Question], Awaitable[None]],
         progress: Callable[[str], Awaitable[None]],
         instance: str,
+        now: datetime,
     ) -> None:
         self._agent = agent
         self.key = key
@@ -66,6 +68,7 @@ class Attempt:
         self._put = put
         self._progress = progress
         self._instance = instance
+        self._now = now
         self._gate = Gate()
         self._writes: set[asyncio.Task[Any]] = set()
 
@@ -76,7 +79,7 @@ class Attempt:
     async def run(self) -> TaskResult | Stop:
         """Return the attempt's result, or why it has none yet. Cancelling this cancels the handler."""
         began = time.monotonic()
-        left_s = _left_s(self._task)
+        left_s = _left_s(self._task, self._now)
         timer = left_s is not None and asyncio.get_running_loop().call_later(
             max(0.0, left_s), self._gate.stop, Stop.TIME
         )
@@ -191,9 +194,9 @@ def _outcome(handler: asyncio.Task[dict[str, Any] | Exception]) -> dict[str, Any
     return handler.result()
 
 
-def _left_s(task: RunTask) -> float | None:
-    """Seconds that an attempt has from now on."""
+def _left_s(task: RunTask, now: datetime) -> float | None:
+    """Seconds that an attempt has from `now` on."""
     limits_s = [task.time_limit_s] if task.time_limit_s else []
     if task.deadline:
-        limits_s.append((task.deadline - datetime.now(UTC)).total_seconds())
+        limits_s.append((task.deadline - now).total_seconds())
     return min(limits_s, default=None)

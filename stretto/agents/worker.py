@@ -23,6 +23,7 @@ from stretto.bus.failpoints import reach
 from stretto.bus.journal import Journal
 from stretto.bus.registry import Announcer
 from stretto.bus.run_log import RunLog
+from stretto.bus.server_clock import ServerClock
 from stretto.bus.step_log import StepLog
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import RunKey, TaskKey
@@ -85,6 +86,7 @@ class Worker:
         self._output_schema: dict[str, Any] = agent.output_type.model_json_schema()
         self._started_at = datetime.now(UTC)
         self._beside: asyncio.TaskGroup | None = None
+        self._clock = ServerClock()
         self._log = RunLog(connection=connection, subjects=self._subjects, wire=wire)
         self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
         self._reporter = Reporter(connection=connection, subjects=self._subjects, instance=instance)
@@ -128,6 +130,7 @@ class Worker:
         )
 
     async def _handle(self, delivery: Delivery) -> Disposition:
+        self._clock.note(delivery.at)
         try:
             envelope = await self._wire.unpack(delivery.data, delivery.headers)
             task = open_envelope(envelope, RunTask)
@@ -210,6 +213,7 @@ class Worker:
             put=put,
             progress=progress,
             instance=self._instance,
+            now=self._clock.now(),
         )
 
     async def _write(self, key: TaskKey, result: TaskResult, cause: Envelope) -> Disposition:

@@ -12,6 +12,7 @@ from stretto.bus.failpoints import reach
 from stretto.bus.message import Message
 from stretto.bus.registry import Registry
 from stretto.bus.run_log import RunLog
+from stretto.bus.server_clock import ServerClock
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import RunKey
 from stretto.bus.wire import Wire
@@ -26,7 +27,6 @@ from stretto.supervisor.facts import Answered, Decided
 from stretto.supervisor.open_runs import OpenRun
 from stretto.supervisor.reading import FactReader
 from stretto.supervisor.roles import PLANNER
-from stretto.supervisor.server_clock import ServerClock
 from stretto.supervisor.state import RunState, evolve
 from stretto.supervisor.unfinished import UnfinishedWork
 from stretto.supervisor.withdrawal import Withdrawal

@@ -12,6 +12,7 @@ from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.errors import BusError, DecodeError, RetryLater, StreamMissing
 from stretto.bus.failpoints import reach
 from stretto.bus.registry import Registry
+from stretto.bus.server_clock import ServerClock
 from stretto.bus.streams import SUPERVISORS, Deployment
 from stretto.bus.subjects import RunKey, RunSubject
 from stretto.bus.wire import Wire
@@ -24,7 +25,6 @@ from stretto.supervisor.facts import Fact, RequestAccepted, TimerFired
 from stretto.supervisor.leases import Leases
 from stretto.supervisor.open_runs import OpenRun, OpenRuns
 from stretto.supervisor.reading import FactReader
-from stretto.supervisor.server_clock import ServerClock
 from stretto.supervisor.state import RunState, evolve
 
 __all__ = ["KEPT_STATES", "Shard"]

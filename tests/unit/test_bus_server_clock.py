@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from stretto.supervisor.server_clock import ServerClock
+from stretto.bus.server_clock import ServerClock
 
 HOUR = timedelta(hours=1)
 NEAR = timedelta(seconds=5)
