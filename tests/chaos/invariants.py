@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from stretto.bus.dead_letters import DeadLetter
+from stretto.bus.envelope import open_envelope
+from stretto.bus.errors import DecodeError
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.task import TaskResult
 from tests.chaos.ledger import Answered, Call, Effect, Ledger, Submitted
@@ -119,19 +121,14 @@ def every_effect_recorded(evidence: Evidence) -> list[str]:
     done = {_place_of(call.effect): call.effect for call in evidence.calls if call.ended}
     wrong: list[str] = []
     for one in evidence.seen:
-        if one.kind == "result" and one.envelope is not None:
-            result = TaskResult.model_validate(one.envelope.body)
-            if result.failure is None:
-                mine = {
-                    place
-                    for place in done
-                    if (place.run, place.task, place.attempt) == (one.run, result.task, result.attempt)
-                }
-                wrong += [f"run {_told(done[place])} is not in the journal" for place in mine - recorded]
-                if not mine:
-                    wrong.append(
-                        f"run {one.run} {result.task}.{result.attempt} has a result, and nothing was done for it"
-                    )
+        result = _result(one)
+        if result is None or result.failure is not None:
+            continue
+        attempt = (one.run, result.task, result.attempt)
+        mine = {place for place in done if (place.run, place.task, place.attempt) == attempt}
+        wrong += [f"run {_told(done[place])} is not in the journal" for place in mine - recorded]
+        if not mine:
+            wrong.append(f"run {one.run} {result.task}.{result.attempt} has a result, and nothing was done for it")
     return wrong
 
 
@@ -217,6 +214,16 @@ async def check(system: System, reader: Reader) -> None:
     wrong = await violations(system, reader)
     told = [f"{name}: {one}" for name, found in wrong.items() for one in found[:5]]
     assert not wrong, "\n".join(["not healed:", *told, f"logs in {system.folder}", system.last_words()])
+
+
+def _result(one: Seen) -> TaskResult | None:
+    """The result that it is; None where it is another message, or none."""
+    if one.kind != "result" or one.envelope is None:
+        return None
+    try:
+        return open_envelope(one.envelope, TaskResult)
+    except DecodeError:
+        return None
 
 
 def _place(run: str, task: str, attempt: int, position: int) -> Effect:

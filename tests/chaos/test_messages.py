@@ -1,5 +1,6 @@
 """Messages that should not be there: poison, what was sent before, and what is as large as it may be or larger."""
 
+import contextlib
 import random
 
 import msgpack
@@ -10,7 +11,7 @@ from stretto.bus.artifacts import INLINE_LIMIT_BYTES
 from stretto.bus.codec import MAX_DEPTH, encode
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope, open_envelope
-from stretto.bus.errors import TooLarge
+from stretto.bus.errors import Busy, TooLarge
 from stretto.bus.subjects import RunKey
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.progress import Progress
@@ -111,7 +112,8 @@ async def test_what_was_sent_before_changes_nothing(
     # A task or a request without its condition is stored once more, and is done all the same.
     for msg in captured:
         if ".request." in msg.subject or ".task." in msg.subject:
-            await connection.jetstream.store(msg.subject, msg.data)
+            with contextlib.suppress(Busy):  # a queue takes each task once until it is acknowledged
+                await connection.jetstream.store(msg.subject, msg.data)
     await check(system, reader)
 
 
