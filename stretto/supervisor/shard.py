@@ -9,20 +9,21 @@ from stretto.bus.connection import Connection
 from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.dead_letters import DeadLetters
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
-from stretto.bus.errors import BusError, DecodeError, RetryLater, StreamMissing
+from stretto.bus.errors import DecodeError, RetryLater, StreamMissing
 from stretto.bus.failpoints import reach
 from stretto.bus.registry import Registry
 from stretto.bus.server_clock import ServerClock
 from stretto.bus.streams import SUPERVISORS, Deployment
-from stretto.bus.subjects import RunKey, RunSubject
+from stretto.bus.subjects import RunSubject
 from stretto.bus.wire import Wire
 from stretto.supervisor.backlog import Backlog
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.conductor import Conductor
-from stretto.supervisor.decide import Limits, Orders
+from stretto.supervisor.decide import Limits
 from stretto.supervisor.dispatcher import Dispatcher
 from stretto.supervisor.facts import Fact, RequestAccepted, TimerFired
 from stretto.supervisor.leases import Leases
+from stretto.supervisor.lookout import Lookout
 from stretto.supervisor.open_runs import OpenRun, OpenRuns
 from stretto.supervisor.reading import FactReader
 from stretto.supervisor.state import RunState, evolve
@@ -32,7 +33,6 @@ __all__ = ["KEPT_STATES", "Shard"]
 _log = logging.getLogger(__name__)
 _SLOTS: Final = 256
 _COME_BACK_S: Final = 1.0
-_LOOKS_AT_ONCE: Final = 16
 KEPT_STATES: Final = 500
 """States that a shard keeps in memory. Runs beyond them are folded when something happens to them: one read."""
 
@@ -59,15 +59,11 @@ class Shard:
         kept_states: int = KEPT_STATES,
     ) -> None:
         self._deployment = deployment
-        self._renew_s = deployment.run_lease_s / 3
         self._subjects = deployment.subjects
-        self._registry = registry
-        self._roles: frozenset[str] = frozenset()
         self._leases = Leases()
         self._runs = OpenRuns(keep=kept_states)
-        self._backlog = Backlog()
         self._clock = ServerClock()
-        self._look = asyncio.Event()
+        backlog, renew_s = Backlog(), deployment.run_lease_s / 3
         self._reader = FactReader(subjects=self._subjects, wire=wire)
         self._dead = DeadLetters(connection=connection, subjects=self._subjects, wire=wire, sender=instance)
         self._conductor = Conductor(
@@ -80,9 +76,19 @@ class Shard:
             limits=limits,
             instance=instance,
             clock=self._clock,
-            backlog=self._backlog,
+            backlog=backlog,
             # Runs that are over before their first renewal never pay for a timer.
-            soon=timedelta(seconds=2 * self._renew_s),
+            soon=timedelta(seconds=2 * renew_s),
+        )
+        self._lookout = Lookout(
+            leases=self._leases,
+            runs=self._runs,
+            backlog=backlog,
+            conductor=self._conductor,
+            registry=registry,
+            renew_s=renew_s,
+            is_ours=lambda: self.is_ours,
+            pinned=deployment.pinned,
         )
         self._consumer = Consumer(
             connection=connection,
@@ -115,13 +121,12 @@ class Shard:
     async def run(self) -> None:
         """Serve the shard until `stop`; then give its open runs back at once."""
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(work) for work in (self._renew(), self._look_again(), self._fill_queues())]
+            looking = group.create_task(self._lookout.run())
             try:
                 await self._consumer.run(self._handle)
             finally:
-                for task in beside:
-                    task.cancel()
-        await self._give_back()
+                looking.cancel()
+        await self._lookout.give_back()
 
     def stop(self) -> None:
         """Take in no more."""
@@ -130,13 +135,11 @@ class Shard:
     async def hand_over(self) -> None:
         """Let another supervisor have the shard."""
         await self._consumer.hand_over(pause_s=3 * self._deployment.pin_s)
-        await self._give_back()
+        await self._lookout.give_back()
 
     def republish(self) -> None:
         """Have what is due in every open run queued again: another server answers now, and queues are only a cache."""
-        self._runs.doubt_queues()
-        self._leases.watch_all()
-        self._look.set()
+        self._lookout.republish()
 
     # One message
 
@@ -174,7 +177,7 @@ class Shard:
             orders = await self._conductor.advance(run, state, all_timers=all_timers)
             if was_over and (delivery.deliveries > 1 or isinstance(fact, RequestAccepted)):
                 await self._conductor.withdraw(run, orders)
-            await self._let_go(run, orders)
+            await self._lookout.let_go(run, orders)
         reach("supervisor.before_ack")
         return Hold() if held else Ack()
 
@@ -193,76 +196,6 @@ class Shard:
             case _:
                 pass
         return evolve(await self._conductor.fold(run, from_seq=origin_seq, known=delivery.seq), fact)
-
-    async def _let_go(self, run: OpenRun, orders: Orders) -> None:
-        """Acknowledge the lease of a run that is over, or that waits for people and the clock alone: its timers stand for it now."""
-        if run.state is None or not (run.state.is_over or orders.parked):
-            return
-        if orders.parked:
-            reach("supervisor.before_park")
-        self._backlog.note(run.key)
-        run.state = None
-        await self._leases.release(run.key)
-
-    # Open runs
-
-    async def _renew(self) -> None:
-        """Keep the leases, for as long as the shard is ours."""
-        while True:
-            await asyncio.sleep(self._renew_s)
-            try:
-                if self.is_ours:
-                    await self._leases.renew()
-                else:
-                    await self._give_back()
-            except BusError as error:
-                _log.debug("leases are not renewed: %s", error)
-            if not self._deployment.pinned:
-                self._runs.distrust()
-            if not self._deployment.pinned or self._roles - self._registry.roles():
-                self._leases.watch_all()
-            self._roles = self._registry.roles()
-            self._look.set()
-
-    async def _look_again(self) -> None:
-        """Look at the runs that are watched: some side by side, since each may have to be folded."""
-        while True:
-            await self._look.wait()
-            self._look.clear()
-            keys = self._leases.watched()
-            for first in range(0, len(keys), _LOOKS_AT_ONCE):
-                await asyncio.gather(*(self._look_at(key) for key in keys[first : first + _LOOKS_AT_ONCE]))
-
-    async def _fill_queues(self) -> None:
-        """Publish what found no room before."""
-        while True:
-            await asyncio.sleep(_COME_BACK_S)
-            for role in list(self._backlog.roles):
-                last: RunKey | None = None
-                while (key := self._backlog.first(role)) is not None and key != last:
-                    await self._look_at(key)
-                    last = key
-
-    async def _look_at(self, key: RunKey) -> None:
-        """See what follows for a run now. It takes longer than most, so all its timers are set."""
-        try:
-            async with self._runs.use(key) as run:
-                lease = self._leases.of(key)
-                if lease is None:
-                    self._backlog.note(key)
-                    return
-                state = run.state or await self._conductor.fold(run, from_seq=lease.origin_seq)
-                orders = await self._conductor.advance(run, state, all_timers=True)
-                lease.origin_seq, lease.watched = state.origin_seq, bool(orders.waiting)
-                await self._let_go(run, orders)
-        except BusError as error:  # away: it stays watched
-            _log.debug("run %s: %s; it is looked at again", key.run, error)
-        except Exception:  # noqa: BLE001 (the edge of a run: one that cannot be decided must not end all others)
-            _log.exception("run %s cannot be looked at", key.run)
-
-    async def _give_back(self) -> None:
-        self._backlog.clear()
-        await self._leases.give_back()
 
     async def _bury(self, delivery: Delivery, error: Exception) -> Ack:
         _log.warning("%s: dead letter: %s", delivery.subject, error)
