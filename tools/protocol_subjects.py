@@ -12,10 +12,12 @@ from stretto.bus.subjects import RunKey, Subjects, TaskKey
 
 __all__ = ["SUBJECTS", "SubjectRow", "pattern", "streams", "subject_rows"]
 
-_SHARD, _ATTEMPT, _POSITION = 990001, 990002, 990003
-_NUMBERS = {_SHARD: "{shard}", _ATTEMPT: "{attempt}", _POSITION: "{n}"}
-_RUN = RunKey(_SHARD, "-tenant-", "-run-")
-_TASK = TaskKey(_RUN, "-role-", "-task-", _ATTEMPT)
+_NAMES = ("shard", "attempt", "position", "resumption", "number")
+_NUMBERS = dict(enumerate(_NAMES, 990001))
+"""By the number that stands for it: what a decimal number in a subject is."""
+_BY_NAME = {name: number for number, name in _NUMBERS.items()}
+_RUN = RunKey(_BY_NAME["shard"], "-tenant-", "-run-")
+_TASK = TaskKey(_RUN, "-role-", "-task-", _BY_NAME["attempt"])
 _NANOS_PER_DAY = 86_400 * 1_000_000_000
 
 
@@ -32,6 +34,7 @@ SUBJECTS = {
     "request": _Use("`request`", "a requester", "once a run", "supervisors"),
     "decision": _Use("`decision`", "a supervisor", "compare-and-swap on its last one", "supervisors"),
     "result": _Use("`result`", "an agent of the role", "once", "supervisors"),
+    "question": _Use("`question`", "an agent of the role", "once", "supervisors, whoever decides"),
     "command": _Use("`command`", "requesters, operators", "once", "supervisors"),
     "schedule": _Use("`timer`", "a supervisor", "once", "the server's scheduler"),
     "timer": _Use("`timer`", "the server's scheduler, when it is due", "once", "supervisors"),
@@ -40,7 +43,13 @@ SUBJECTS = {
         "as stored", "the server", "repeats all that is stored below the run's subject", "whoever watches", ".>"
     ),
     "task": _Use("`task`", "a supervisor", "once until acknowledged", "agents of the role"),
-    "step": _Use("", "agents of the role", "once", "agents of the role"),
+    "suspect": _Use(
+        "`task`", "a supervisor, when those who had it died", "once until acknowledged", "agents of the role"
+    ),
+    "filler": _Use("empty", "a supervisor, after a server crash", "takes up a sequence", "nobody"),
+    "step": _Use("`step`", "agents of the role", "once", "agents of the role"),
+    "intent": _Use("`intent`", "agents of the role, before an effect with consequences", "once", "agents of the role"),
+    "withdraw": _Use("`withdrawn`", "a supervisor", "", "agents of the role"),
     "progress": _Use("`progress`", "agents, supervisors", "", "requesters"),
     "memory": _Use("`memory.*`", "agents, requesters", "request and reply", "the memory service"),
     "beat": _Use("`agent_card`", "every process that serves a role", "every two seconds", "supervisors, operators"),
@@ -106,13 +115,13 @@ def pattern(builder: str, subjects: Subjects) -> str:
 
 
 def _argument(parameter: inspect.Parameter) -> Any:
-    values = {RunKey: _RUN, TaskKey: _TASK, int: _SHARD if parameter.name == "shard" else _POSITION}
+    values = {RunKey: _RUN, TaskKey: _TASK, int: _BY_NAME.get(parameter.name)}
     return values.get(parameter.annotation, f"-{parameter.name}-")
 
 
 def _readable(subject: str) -> str:
     for number, name in _NUMBERS.items():
-        subject = subject.replace(str(number), name)
+        subject = subject.replace(str(number), f"{{{name}}}")
     return re.sub(r"-([a-z_]+)-", r"{\1}", subject)
 
 

@@ -28,9 +28,17 @@ from tools.protocol_subjects import pattern
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCHEMA = json.loads((ROOT / "docs" / "protocol.schema.json").read_text(encoding="utf-8"))
-NO_SUBJECTS = {"parse_run", "run_of_log", "stream", "runs_stream", "tasks_stream"}
+NO_SUBJECTS = {"parse_run", "run_of_log", "suspected", "stream", "runs_stream", "tasks_stream"}
 """Methods of `Subjects` that read a subject or name a stream."""
-WILDCARDS = {"tasks_of", *(name for name in vars(Subjects) if name.startswith("any_"))}
+WILDCARDS = {
+    "tasks_of",
+    "tasks_of_run",
+    "suspects_of",
+    "fillers_of",
+    "steps",
+    "steps_of_run",
+    *(name for name in vars(Subjects) if name.startswith("any_")),
+}
 """Methods of `Subjects` that build what readers subscribe to: the same subjects with `*` and `>` in them."""
 
 
@@ -79,9 +87,8 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_it_describes_every_message_and_the_fields_that_the_code_describes() -> None:
     assert all(SCHEMA["$defs"][one.__name__]["description"] for one in messages())
-    assert (
-        SCHEMA["$defs"]["DeadLetter"]["properties"]["seq"]["description"] == "its sequence in the stream it came from."
-    )
+    described = SCHEMA["$defs"]["DeadLetter"]["properties"]["origin"]["description"]
+    assert described == "the subject it came on."
     assert "Attributes:" not in DOC
 
 
@@ -100,15 +107,17 @@ def test_the_schemas_refuse_what_the_code_refuses(body: dict[str, Any]) -> None:
         Request.model_validate(body)
 
 
-@pytest.mark.parametrize(("kind", "model"), [("request", Request), ("command", Command)])
-def test_what_it_publishes_by_hand_is_a_message(kind: str, model: type[Message]) -> None:
-    (subject,) = set(re.findall(rf"nats pub --jetstream (stretto\.run\.\S+\.{kind}\.\S+)", DOC))
-    (text,) = re.findall(rf"""'(\{{"type": "{kind}".*\}})'""", DOC)
-    place = Subjects().parse_run(subject)
-    assert place.key == RunKey.of("default", "refunds-1", Deployment().shards)
-    stand_ins = {"id": "1", "tenant": place.key.tenant, "run": place.key.run, "sender": place.tail[0]}
-    envelope = decode(text.encode(), defaults={**stand_ins, "sent_at": "2026-01-01T00:00:00Z"})
-    assert open_envelope(envelope, model)
+@pytest.mark.parametrize(("kind", "model", "count"), [("request", Request, 1), ("command", Command, 2)])
+def test_what_it_publishes_by_hand_is_a_message(kind: str, model: type[Message], count: int) -> None:
+    subjects = re.findall(rf"nats pub --jetstream (stretto\.run\.\S+\.{kind}\.\S+)", DOC)
+    texts = re.findall(rf"""'(\{{"type": "{kind}".*\}})'""", DOC)
+    assert len(subjects) == len(texts) == count
+    for subject, text in zip(subjects, texts, strict=True):
+        place = Subjects().parse_run(subject)
+        assert place.key == RunKey.of("default", "refunds-1", Deployment().shards)
+        stand_ins = {"id": "1", "tenant": place.key.tenant, "run": place.key.run, "sender": place.tail[0]}
+        envelope = decode(text.encode(), defaults={**stand_ins, "sent_at": "2026-01-01T00:00:00Z"})
+        assert open_envelope(envelope, model).fits(subject)
 
 
 def test_its_command_line_writes_and_checks_the_documents() -> None:
