@@ -88,7 +88,7 @@ def test_every_reference_leads_somewhere() -> None:
 def test_it_describes_every_message_and_the_fields_that_the_code_describes() -> None:
     assert all(SCHEMA["$defs"][one.__name__]["description"] for one in messages())
     described = SCHEMA["$defs"]["DeadLetter"]["properties"]["origin"]["description"]
-    assert described == "the subject it came on."
+    assert described == "the subject it came on"
     assert "Attributes:" not in DOC
 
 
