@@ -26,6 +26,7 @@ __all__ = ["Connection", "ConnectionOptions"]
 _log = logging.getLogger(__name__)
 
 _PINGS_UNANSWERED = 2
+_DRAIN_LIMIT_S = 2.0
 _SEND_BUFFER_BYTES = 8 * 1024 * 1024
 _UNREAD_MESSAGES, _UNREAD_BYTES = 65_536, 32 * 1024 * 1024
 """What a subscription keeps whose callback waits; what is over is dropped, and told. Callbacks that do not wait never come near it."""
@@ -65,7 +66,7 @@ class Connection:
     compare-and-swap, so a second copy is refused, and the writer reads back whether the first one was its own.
     """
 
-    def __init__(self, client: Client, options: ConnectionOptions) -> None:
+    def __init__(self, client: NatsClient, options: ConnectionOptions) -> None:
         self._client = client
         self._options = options
         self._replies = Replies(inbox=client.new_inbox(), send=self.publish)
@@ -109,14 +110,17 @@ class Connection:
                 connect_timeout=2,
                 # Only for the first connection: nats-py would try for two minutes. Later ones are tried for ever, see below.
                 max_reconnect_attempts=1,
-                reconnect_time_wait=0.05,  # type: ignore[arg-type]  # annotated int, used as seconds
-                ping_interval=options.ping_interval_s,  # type: ignore[arg-type]  # as above
+                reconnect_time_wait=0.05,
+                ping_interval=options.ping_interval_s,
                 max_outstanding_pings=_PINGS_UNANSWERED,
                 user_credentials=options.credentials,
                 pending_size=_SEND_BUFFER_BYTES,
                 flush_timeout=options.send_limit_s,
                 lame_duck_mode_cb=client.force_reconnect,
             )
+        except asyncio.CancelledError:
+            await client.close()
+            raise
         except (OSError, NatsError) as error:
             await client.close()
             # Of the last server that it tried nats-py itself only says that there are no more.
@@ -202,6 +206,10 @@ class Connection:
         return await self._client.subscribe(
             subject, queue=queue, cb=callback, pending_msgs_limit=_UNREAD_MESSAGES, pending_bytes_limit=_UNREAD_BYTES
         )
+
+    async def drain(self, subscription: Subscription) -> None:
+        """End a subscription, but first hand its callback what the server sent before it heard of that. Takes two seconds at the most."""
+        await self._client.end(subscription, limit_s=_DRAIN_LIMIT_S)
 
     @contextlib.asynccontextmanager
     async def listen(self, *subjects: str, limit: int = 4_096) -> AsyncGenerator[asyncio.Queue[Msg]]:

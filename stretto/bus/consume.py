@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 
 from stretto.bus.connection import Connection
@@ -114,7 +113,8 @@ class Consumer:
             forget = self._connection.on_reconnect(self._pull_afresh)
             try:
                 await self._pull_until_stopped()
-                await self._leave(subscription)
+                # What is on its way is given back: else it would lie until its lease ends.
+                await self._connection.drain(subscription)
                 while in_hand:
                     self._nudge.clear()
                     await self._nudge.wait()
@@ -126,15 +126,6 @@ class Consumer:
                 forget()
                 with contextlib.suppress(NatsError):
                     await subscription.unsubscribe()
-
-    async def _leave(self, subscription: Subscription) -> None:
-        """Have the server deliver no more here; what it sent before it heard of that is given back, else it would lie
-        until its lease ends.
-        """
-        if self._connection.is_connected:
-            with contextlib.suppress(NatsError, TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS_S):
-                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
 
     async def _let_go(self) -> None:
         """Whoever waits for the pin need not wait for its end."""

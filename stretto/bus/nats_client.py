@@ -7,6 +7,7 @@ import sys
 from typing import Any, cast
 
 from nats.aio.client import Client, Srv
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.errors import AuthorizationError, OutboundBufferLimitError, ProtocolError
 from nats.errors import Error as NatsError
@@ -127,21 +128,36 @@ class NatsClient(Client):
         self._pending = []
         self._pending_data_size = 0
 
+    async def connect(self, *args: Any, **options: Any) -> None:
+        await super().connect(*args, **options)
+        self._heed_cancellation()
+
     async def _attempt_reconnect(self) -> None:
         self._abandon()
         await super()._attempt_reconnect()
 
     async def _connect_to_server(self, s: Srv) -> None:
-        # An attempt that was cancelled goes on where `wait_for` of Python 3.11 lost the cancellation.
-        if self._closing or self._reconnection_task not in (None, asyncio.current_task()):
-            raise asyncio.CancelledError
+        self._heed_cancellation()
         self._abandon()
         await super()._connect_to_server(s)
+        self._heed_cancellation()
         writer = self._writer()
         if sys.platform == "linux" and writer is not None:
             # What a ping does not notice, because nothing is sent, the kernel does: nothing acknowledged for so long.
             raw: socket.socket = writer.get_extra_info("socket")
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _SILENCE_LIMIT_MS)
+
+    async def end(self, subscription: Subscription, *, limit_s: float) -> None:
+        """Drain a subscription, within a limit; nats-py would subscribe again, after a reconnect, to one that it did not get done with."""
+        try:
+            if self.is_connected:
+                async with asyncio.timeout(limit_s):
+                    await subscription.drain()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
+        except (NatsError, TimeoutError) as error:
+            _log.debug("NATS: %s could not be drained: %s", subscription.subject, type(error).__name__)
+        finally:
+            subscription._stop_processing()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            self._remove_sub(subscription._id)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # as above: by no public way
 
     async def close(self) -> None:
         """Send what there is to send, and close. Takes a few seconds at the most; what the network does not take by then is lost."""
@@ -165,11 +181,17 @@ class NatsClient(Client):
             finally:
                 expiry.cancel()
 
+    def _heed_cancellation(self) -> None:
+        """nats-py waits with `wait_for`, which in Python 3.11 loses a cancellation that comes with the result."""
+        current = asyncio.current_task()
+        if self._closing or (current is not None and current.cancelling()):
+            raise asyncio.CancelledError
+
     async def _end_reconnect(self) -> None:
         task: asyncio.Task[None] | None = self._reconnection_task
         while task is not None and not task.done() and task is not asyncio.current_task():
             task.cancel()
-            await asyncio.wait([task], timeout=0.1)  # again: see `_connect_to_server`
+            await asyncio.wait([task], timeout=0.1)  # again: see `_heed_cancellation`
 
     def _abandon(self) -> None:
         """End the old connection without a word, with all that reads from it and writes to it."""

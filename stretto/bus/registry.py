@@ -24,6 +24,7 @@ __all__ = ["Announcer", "Registry"]
 _log = logging.getLogger(__name__)
 BEAT_S = 2.0
 _GONE_AFTER_S = 3 * BEAT_S + 0.5
+_GOODBYE_S = 1.0
 _MAX_CARDS = 10_000
 
 
@@ -61,9 +62,10 @@ class Announcer:
                         await self._asked.wait()
         finally:
             await self._beat(self._card().model_copy(update={"leaving": True}))
-            with contextlib.suppress(NatsError):
+            with contextlib.suppress(NatsError, TimeoutError):
                 await roll_call.unsubscribe()
-                await self._service.stop()
+                async with asyncio.timeout(_GOODBYE_S):  # it has a dozen subscriptions, and drains each
+                    await self._service.stop()
 
     async def _beat(self, card: AgentCard) -> None:
         envelope = Envelope.of(card, tenant="system", run="system", sender=card.instance)

@@ -85,6 +85,11 @@ class KeptPart(Keeper):
         if self._part is not None:
             await self._part.stop(grace_s=grace_s)
 
+    def hurry(self) -> None:
+        """End it at once."""
+        if self._part is not None:
+            self._part.hurry()
+
 
 class KeptServer(Keeper):
     """The embedded server: started again at the same address, on the same store."""

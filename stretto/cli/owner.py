@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-import signal
 import sys
+from collections.abc import Callable
 
 __all__ = ["end_with_owner"]
 
 
-def end_with_owner() -> None:
-    """From now on, the end of standard input counts as SIGTERM.
+def end_with_owner(stop: Callable[[], None]) -> None:
+    """From now on, the end of standard input calls `stop`.
 
     The kernel ends it however the owner dies, kill -9 included: no part outlives its owner.
     """
@@ -19,6 +19,6 @@ def end_with_owner() -> None:
     def look() -> None:
         if not os.read(descriptor, 1024):
             loop.remove_reader(descriptor)
-            os.kill(os.getpid(), signal.SIGTERM)
+            stop()
 
     loop.add_reader(descriptor, look)

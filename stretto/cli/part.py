@@ -9,7 +9,8 @@ from pathlib import Path
 
 __all__ = ["Part", "last_line"]
 
-_KILL_AFTER_S = 2.0
+_KILL_AFTER_S = 5.0
+"""So long after its grace period a part may still give back what it has in hand."""
 _LAST_WORDS_BYTES = 8_192
 
 
@@ -20,6 +21,7 @@ class Part:
         self.name = name
         self.log = log
         self._process = process
+        self._hurried = asyncio.Event()
 
     @classmethod
     async def start(cls, name: str, arguments: Sequence[str], *, url: str, log: Path) -> "Part":
@@ -54,12 +56,20 @@ class Part:
         """Have it finish what it has in hand and end; kill it when that takes longer than `grace_s` and a little. Harmless when ended."""
         if self._process.stdin is not None:
             self._process.stdin.close()
-        try:
-            async with asyncio.timeout(grace_s + _KILL_AFTER_S):
-                await self._process.wait()
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+        async with asyncio.TaskGroup() as group:
+            ending, hurrying = group.create_task(self._process.wait()), group.create_task(self._hurried.wait())
+            await asyncio.wait({ending, hurrying}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ending}, timeout=_KILL_AFTER_S)
+            if not ending.done():
+                self._process.kill()
+            hurrying.cancel()
+
+    def hurry(self) -> None:
+        """Have it give back what it has in hand, and end at once."""
+        self._hurried.set()
+        if self._process.returncode is None:
+            for _ in range(2):  # the end of its input tells it once; a second signal takes its grace period
+                self._process.terminate()
 
     def last_words(self) -> str:
         """The last line that it wrote, which says why it ended."""

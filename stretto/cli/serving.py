@@ -1,7 +1,11 @@
 """Serving: what the commands do that run a service: find the server, connect, serve until told to stop."""
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
 from stretto.bus import failpoints
@@ -13,6 +17,8 @@ from stretto.shared.process import Process, Service, open_process, serve
 from stretto.shared.settings import Settings
 
 __all__ = ["serve_agent", "serve_memory", "serve_supervisor", "serve_team"]
+
+_LINGER_S = 1.0
 
 
 async def serve_agent(settings: Settings, name: str, *, slots: int | None, owned: bool) -> int:
@@ -58,22 +64,43 @@ async def serve_team(settings: Settings, *, owned: bool) -> int:
 
 async def serve_memory(settings: Settings, *, owned: bool) -> int:
     """Own the vector store and serve it."""
-    async with open_memory(settings) as memory_of:
-        return await _serve(settings, "memory", lambda process: [memory_service(process, memory_of)], owned=owned)
+
+    @contextlib.asynccontextmanager
+    async def opening() -> AsyncGenerator[Sequence[Service]]:
+        async with open_memory(settings) as memory_of, _open_process(settings, "memory") as process:
+            yield [memory_service(process, memory_of)]
+
+    return await _serve(settings, opening(), owned=owned)
 
 
 async def _serve_thinking(
     settings: Settings, role: str, build: Callable[[Process, Providers], Sequence[Service]], *, owned: bool
 ) -> int:
-    async with Providers(settings.providers) as providers:  # closed when nobody thinks any more
-        return await _serve(settings, role, lambda process: build(process, providers), owned=owned)
+    @contextlib.asynccontextmanager
+    async def opening() -> AsyncGenerator[Sequence[Service]]:
+        # The providers are closed when nobody thinks any more.
+        async with Providers(settings.providers) as providers, _open_process(settings, role) as process:
+            yield build(process, providers)
+
+    return await _serve(settings, opening(), owned=owned)
 
 
-async def _serve(settings: Settings, role: str, build: Callable[[Process], Sequence[Service]], *, owned: bool) -> int:
-    if owned:
-        end_with_owner()
+@contextlib.asynccontextmanager
+async def _open_process(settings: Settings, role: str) -> AsyncGenerator[Process]:
     url = settings.nats_url or await running(settings.data_dir)
-    failpoints.arm(os.environ)
     async with open_process(settings, role, url=url) as process:
-        await serve(*build(process), grace_s=settings.grace_s)
-    return 0
+        yield process
+
+
+async def _serve(settings: Settings, opening: AbstractAsyncContextManager[Sequence[Service]], *, owned: bool) -> int:
+    """Exit code 0 also after a second signal: whatever was in hand has been given back. 1 where something would not end."""
+    told = asyncio.Event()
+    if owned:
+        end_with_owner(told.set)
+    failpoints.arm(os.environ)
+    code = 0 if await serve(opening, grace_s=settings.grace_s, told=told) else 1
+    # Threads cannot be cancelled, and Python waits for them: what a handler left in one must not keep the process.
+    last = threading.Timer(_LINGER_S, os._exit, (code,))
+    last.daemon = True
+    last.start()
+    return code

@@ -41,6 +41,13 @@ async def up(settings: Settings) -> int:
             "start the services there one by one (`stretto supervisor run`, `stretto memory run`, `stretto agent run NAME`)"
         )
     stopping = asyncio.Event()
+
+    def stop() -> None:
+        """The first signal stops the parts in order; a second one takes their grace periods."""
+        for part in parts if stopping.is_set() else ():
+            part.hurry()
+        stopping.set()
+
     async with EmbeddedServer(server_options(settings)) as server:
         view = up_view(server.url, settings.data_dir)
         logs = settings.data_dir / "logs"
@@ -50,7 +57,7 @@ async def up(settings: Settings) -> int:
             for name, command in PARTS
         ]
         try:
-            with on_interrupt(stopping.set), view.showing([kept, *parts]):
+            with on_interrupt(stop), view.showing([kept, *parts]):
                 await _keep(settings, server.url, kept, parts, view, stopping)
                 view.tell("stopping")
                 await _stop(parts, settings.grace_s)

@@ -8,9 +8,10 @@ import re
 import secrets
 import signal
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.connection import Connection
@@ -23,13 +24,15 @@ __all__ = ["Process", "Service", "host_token", "open_process", "serve"]
 
 _log = logging.getLogger(__name__)
 _SERVER_WAIT_S = 30.0
+_UNWIND_S = 6.0
+"""How long cancelled services have to give back what they have in hand, and to close: handlers and the connection take two each."""
 
 
 class Service(Protocol):
     """What a process runs."""
 
     async def run(self) -> None:
-        """Serve until `stop`, then finish what is in hand."""
+        """Serve until `stop`, then finish what is in hand. Cancelled, give it back."""
         ...
 
     def stop(self) -> None:
@@ -85,44 +88,58 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
         )
 
 
-async def serve(*services: Service, grace_s: float) -> None:
-    """Run services until they end or a signal comes.
+async def serve(
+    opening: AbstractAsyncContextManager[Sequence[Service]], *, grace_s: float, told: asyncio.Event | None = None
+) -> bool:
+    """Open services and run them until they end or a signal comes; True if all of them have ended then.
 
-    The first SIGTERM or SIGINT stops intake and lets what is in hand finish within `grace_s`; then, or at a second signal, it is
-    cancelled: unacknowledged messages come to other processes.
+    The first SIGTERM or SIGINT ends their opening, or stops their intake and lets what is in hand finish within `grace_s`. Then, or at
+    a second signal, work is cancelled and its messages are given back to other processes. What is left of a service a few seconds after
+    that is left behind: False. Setting `told` does what the first signal does.
     """
     loop = asyncio.get_running_loop()
-    signals: asyncio.Queue[int] = asyncio.Queue()
+    told, hurried = told or asyncio.Event(), asyncio.Event()
+    in_order = iter((told, hurried))
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    running = asyncio.ensure_future(_run_all(services))
+        loop.add_signal_handler(number, lambda: next(in_order, hurried).set())
+    opened: list[Service] = []
+    running = asyncio.ensure_future(_run(opening, opened))
     try:
-        waiting = asyncio.ensure_future(signals.get())
-        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        if not running.done():
+        await _first_of(running, told)
+        if not running.done() and opened:
             _log.info("stopping: no more is taken in")
-            for service in services:
+            for service in opened:
                 service.stop()
-            second = asyncio.ensure_future(signals.get())
-            await asyncio.wait({running, second}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
-            second.cancel()
+            await _first_of(running, hurried, limit_s=grace_s)
         if not running.done():
             running.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await running
-        else:
+            await asyncio.wait({running}, timeout=_UNWIND_S)
+        if not running.done():
+            _log.error("something goes on though it was cancelled: it is left behind")
+        elif not running.cancelled():
             running.result()
+        return running.done()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
         running.cancel()
 
 
-async def _run_all(services: tuple[Service, ...]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for service in services:
-            group.create_task(service.run())
+async def _run(opening: AbstractAsyncContextManager[Sequence[Service]], opened: list[Service]) -> None:
+    async with opening as services:
+        opened += services
+        async with asyncio.TaskGroup() as group:
+            for service in services:
+                group.create_task(service.run())
+
+
+async def _first_of(running: asyncio.Future[None], event: asyncio.Event, *, limit_s: float | None = None) -> None:
+    waiting = asyncio.ensure_future(event.wait())
+    both: tuple[asyncio.Future[Any], ...] = (running, waiting)
+    try:
+        await asyncio.wait(both, timeout=limit_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
 
 
 def host_token() -> str:

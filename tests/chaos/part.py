@@ -4,11 +4,12 @@ It is `python -m tests.chaos.part supervisor` or `... part agent NAME`. SIGUSR1 
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import uvloop
@@ -17,7 +18,7 @@ from stretto.bus import failpoints
 from stretto.cli.agents import load_agent
 from stretto.cli.services import agent_service
 from stretto.cli.serving import serve_supervisor
-from stretto.shared.process import open_process, serve
+from stretto.shared.process import Service, open_process, serve
 from stretto.shared.settings import load_settings
 from tests.chaos.agents import LEDGER, LedgerModel
 from tests.chaos.ledger import Ledger
@@ -37,9 +38,13 @@ async def _serve(words: Sequence[str]) -> int:
         case ["agent", name]:
             agent = load_agent(name)
             failpoints.arm(os.environ)
-            async with open_process(settings, agent.role) as process:
-                await serve(agent_service(process, agent, LedgerModel()), grace_s=settings.grace_s)
-            return 0
+
+            @contextlib.asynccontextmanager
+            async def opening() -> AsyncGenerator[Sequence[Service]]:
+                async with open_process(settings, agent.role) as process:
+                    yield [agent_service(process, agent, LedgerModel())]
+
+            return 0 if await serve(opening(), grace_s=settings.grace_s) else 1
         case _:
             raise SystemExit(f"no such part: {' '.join(words)}")
 

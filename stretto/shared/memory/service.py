@@ -1,7 +1,6 @@
 """Memory service: the one owner of the vector store, reached by request and reply over the bus."""
 
 import asyncio
-import contextlib
 import logging
 import sys
 from array import array
@@ -9,7 +8,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 
 from stretto import __version__
 from stretto.bus.agent_card import AgentCard
@@ -76,8 +74,7 @@ class MemoryService:
             announcing = group.create_task(announcer.run())
             try:
                 await self._stopping.wait()
-                with contextlib.suppress(NatsError):
-                    await subscription.unsubscribe()
+                await self._connection.drain(subscription)
                 await self._calls.join()
             finally:
                 for task in (*servers, announcing):
