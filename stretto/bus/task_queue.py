@@ -38,9 +38,11 @@ class TaskQueue:
 
         A queue that skips fsync may have lost its last messages, while the server still knows that it delivered them. It gives their
         sequences out anew, and takes what is stored there for delivered: it would lie until a lease runs out that nobody holds. So these
-        sequences are used up here.
+        sequences are used up here. It may also have lost that acknowledged messages were removed: they are there again, and nobody would
+        ever get them. So they are removed here; what is due must be queued again behind this.
         """
         for role in sorted(self._provisioned):
+            await self._remove_acknowledged(role)
             lost = await self._lost(role)
             fillers = [self._deployment.subjects.filler(role, number) for number in range(lost)]
             for first in range(0, lost, _AT_ONCE):
@@ -49,6 +51,15 @@ class TaskQueue:
             if lost:
                 subjects = self._deployment.subjects
                 await self.remove(subjects.tasks_stream(role), subjects.fillers_of(role))
+
+    async def _remove_acknowledged(self, role: str) -> None:
+        """Remove what stands below the point up to which each consumer has acknowledged everything."""
+        spec = task_stream(self._deployment, role)
+        for consumer in spec.consumers:
+            info = await self._connection.jetstream.api(f"CONSUMER.INFO.{spec.name}.{consumer.name}")
+            floor = int(info.get("ack_floor", {}).get("stream_seq", 0))
+            if floor:
+                await self.remove(spec.name, consumer.config["filter_subject"], up_to_seq=floor)
 
     async def _lost(self, role: str) -> int:
         """How many sequences were delivered that the role's stream will give out once more."""
@@ -86,13 +97,15 @@ class TaskQueue:
             return False
         return _is_alike(found, wanted)
 
-    async def remove(self, stream: str, pattern: str) -> None:
-        """Take everything on subjects that match `pattern` out of a queue's stream, in work or not. No such stream: nothing to do.
+    async def remove(self, stream: str, pattern: str, *, up_to_seq: int | None = None) -> None:
+        """Take everything on subjects that match `pattern` out of a queue's stream, in work or not, or only up to a sequence (included).
+        No such stream: nothing to do.
 
         Raises:
             BusError: the server refuses.
         """
-        reply = await self._connection.jetstream.api(f"STREAM.PURGE.{stream}", {"filter": pattern})
+        below = {} if up_to_seq is None else {"seq": up_to_seq + 1}
+        reply = await self._connection.jetstream.api(f"STREAM.PURGE.{stream}", {"filter": pattern, **below})
         error = reply.get("error")
         if error is not None and error.get("err_code") != _STREAM_NOT_FOUND:
             raise BusError(f"{stream} cannot be emptied: {error.get('description')} ({error.get('err_code')})")

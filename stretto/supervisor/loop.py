@@ -158,13 +158,25 @@ class Supervisor:
                 await shard.hand_over()
 
     async def _resume(self) -> None:
-        """After a reconnect to another server process, have everything that is due queued again."""
+        """After a reconnect to another server process, have everything that is due queued again.
+
+        And once more when what was in work then is done: only then can all be seen that the server has forgotten to remove.
+        """
         while True:
             await self._reconnected.wait()
             self._reconnected.clear()
-            if self._connection.server_id != self._server_id:
-                self._server_id = self._connection.server_id
-                with contextlib.suppress(BusError):  # away again: what it lost comes when a lease has run out
-                    await self._dispatcher.mend()
-                for shard in self._shards:
-                    shard.republish()
+            if self._connection.server_id == self._server_id:
+                continue
+            self._server_id = self._connection.server_id
+            await self._queue_again()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2 * self._deployment.task_lease_s):
+                    await self._reconnected.wait()
+                    continue
+            await self._queue_again()
+
+    async def _queue_again(self) -> None:
+        with contextlib.suppress(BusError):  # away again: what it lost comes when a lease has run out
+            await self._dispatcher.mend()
+        for shard in self._shards:
+            shard.republish()

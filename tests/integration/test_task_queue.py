@@ -1,7 +1,10 @@
 """Task queues: what becomes of them when their server dies."""
 
 import asyncio
+import signal
 from pathlib import Path
+
+import psutil
 
 from stretto.bus.connection import Connection
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold
@@ -58,12 +61,62 @@ async def test_tasks_come_at_once_where_a_crashed_server_lost_others(tmp_path: P
         await ground.settled(stream, 0)
 
 
+async def test_what_was_acknowledged_and_is_there_again_is_removed(tmp_path: Path) -> None:
+    """The server has written that it was acknowledged, and not that it was removed."""
+    done = asyncio.Event()
+
+    async def take(delivery: Delivery) -> Disposition:
+        done.set()
+        return Ack()
+
+    async with (
+        MortalServer(tmp_path) as server,
+        open_ground(server.url, "lossy") as ground,
+        asyncio.TaskGroup() as group,
+    ):
+        await ground.queue.provision(ROLE)
+        stream = ground.subjects.tasks_stream(ROLE)
+        await put(ground, "done")
+        await end(server)
+        kept = blocks(tmp_path, stream)
+        await server.restart()
+        consumer = ground.queue.consumer(ROLE, slots=4)
+        group.create_task(consumer.run(take))
+        async with asyncio.timeout(LIMIT_S):
+            await done.wait()
+        await ground.settled(stream, 0)
+        back = reconnected(ground.connection)
+        await end(server)
+        forget(tmp_path, stream)
+        for block, data in kept.items():
+            block.write_bytes(data)
+        await server.restart()
+        async with asyncio.timeout(LIMIT_S):
+            await back.wait()
+        await ground.settled(stream, 1)
+        await ground.queue.mend()
+        await ground.settled(stream, 0)
+        consumer.stop()
+
+
 async def test_mending_a_queue_that_lost_nothing_changes_nothing(nats_url: str, prefix: str) -> None:
     async with open_ground(nats_url, prefix) as ground:
         await put(ground, "one")
         await ground.queue.mend()
         info = await ground.connection.jetstream.api(f"STREAM.INFO.{ground.subjects.tasks_stream(ROLE)}")
         assert (info["state"]["messages"], info["state"]["last_seq"]) == (1, 1)
+
+
+async def end(server: MortalServer) -> None:
+    """In good order, so that all it knows is written."""
+    process = psutil.Process(server.pid)
+    server.signal(signal.SIGTERM)
+    await asyncio.to_thread(process.wait, LIMIT_S)
+
+
+def blocks(store: Path, stream: str) -> dict[Path, bytes]:
+    """What the server has written of a stream."""
+    return {block: block.read_bytes() for block in store.rglob(f"{stream}/msgs/*.blk")}
 
 
 def forget(store: Path, stream: str) -> None:
