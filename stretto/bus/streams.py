@@ -1,11 +1,12 @@
 """Streams: all streams and consumers of a deployment in one table; created or compared at start-up, never changed."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from stretto.bus.connection import Connection
-from stretto.bus.errors import BusError, Misconfigured, StreamDiffers
+from stretto.bus.errors import BusError, Misconfigured, StreamDiffers, TimedOut
 from stretto.bus.subjects import Subjects
 
 __all__ = [
@@ -27,6 +28,8 @@ _READ_BY_SUPERVISORS = ("request", "result", "question", "command", "timer")
 
 _NANOS = 1_000_000_000
 _DAY_S = 86_400
+_SILENCE_S = 2.0
+_ASKED_AGAIN = 5
 _STREAM_NOT_FOUND = 10059
 _CONSUMER_NOT_FOUND = 10014
 _SUSPECT_DELIVERIES = 2
@@ -249,12 +252,12 @@ async def missing_streams(connection: Connection, specs: Sequence[StreamSpec]) -
 
 
 async def _provision_stream(connection: Connection, spec: StreamSpec) -> bool:
-    found = await connection.jetstream.api(f"STREAM.INFO.{spec.name}")
+    found = await _ask(connection, f"STREAM.INFO.{spec.name}")
     created = False
     if _code(found) == _STREAM_NOT_FOUND:
-        found = await connection.jetstream.api(f"STREAM.CREATE.{spec.name}", {"name": spec.name, **spec.config})
+        found = await _ask(connection, f"STREAM.CREATE.{spec.name}", {"name": spec.name, **spec.config})
         if _code(found) == _STREAM_EXISTS_OTHERWISE:  # another process was first, with something else
-            found = await connection.jetstream.api(f"STREAM.INFO.{spec.name}")
+            found = await _ask(connection, f"STREAM.INFO.{spec.name}")
         else:
             created = "error" not in found
     _raise_error(found, f"stream {spec.name}")
@@ -263,19 +266,28 @@ async def _provision_stream(connection: Connection, spec: StreamSpec) -> bool:
 
 
 async def _provision_consumer(connection: Connection, stream: str, spec: ConsumerSpec) -> None:
-    found = await connection.jetstream.api(f"CONSUMER.INFO.{stream}.{spec.name}")
+    found = await _ask(connection, f"CONSUMER.INFO.{stream}.{spec.name}")
     if _code(found) == _CONSUMER_NOT_FOUND:
         config = {"durable_name": spec.name, "name": spec.name, "deliver_policy": "all", **spec.config}
-        found = await connection.jetstream.api(
+        found = await _ask(
+            connection,
             f"CONSUMER.CREATE.{stream}.{spec.name}",
             # "create" never changes one that exists: a race is then seen by the comparison below.
             {"stream_name": stream, "config": config, "action": "create"},
         )
         if "error" in found:
-            again = await connection.jetstream.api(f"CONSUMER.INFO.{stream}.{spec.name}")
+            again = await _ask(connection, f"CONSUMER.INFO.{stream}.{spec.name}")
             found = found if "error" in again else again
     _raise_error(found, f"consumer {spec.name} of {stream}")
     _compare(f"consumer {spec.name} of {stream}", spec.config, found["config"])
+
+
+async def _ask(connection: Connection, verb: str, body: Mapping[str, Any] | None = None) -> Any:
+    """What the API says. A stream of a cluster that has no leader yet says nothing: ask again, which does no harm here."""
+    for _ in range(_ASKED_AGAIN):
+        with contextlib.suppress(TimedOut):
+            return await connection.jetstream.api(verb, body, timeout_s=_SILENCE_S)
+    return await connection.jetstream.api(verb, body)
 
 
 def _code(reply: Mapping[str, Any]) -> int:

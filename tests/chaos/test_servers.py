@@ -56,8 +56,6 @@ class TestCluster:
         try:
             system.servers.start()
             await system.servers.ready()
-            system.start("supervisor-1")
-            await system.ready(supervisors=1, agents=0)
             system.start_all()
             yield system
         finally:
