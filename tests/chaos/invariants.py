@@ -37,7 +37,7 @@ class Evidence:
     seen: Sequence[Seen]
     letters: Sequence[DeadLetter]
     consumers: Sequence[ConsumerState]
-    queued: Mapping[str, int]
+    queued: Sequence[str]
 
     @classmethod
     async def gather(cls, ledger: Ledger, reader: Reader) -> "Evidence":
@@ -152,7 +152,7 @@ def nothing_undeliverable(evidence: Evidence) -> list[str]:
         for one in evidence.consumers
         if one.pending or one.unacknowledged
     ]
-    wrong += [f"{stream} still holds {count} tasks" for stream, count in evidence.queued.items() if count]
+    wrong += [f"{subject} still lies in its queue" for subject in evidence.queued]
     dead = Counter((letter.origin, letter.seq) for letter in evidence.letters)
     wrong += [f"{origin} ({seq}) is dead {count} times" for (origin, seq), count in dead.items() if count > 1]
     wrong += [

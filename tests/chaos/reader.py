@@ -91,14 +91,14 @@ class Reader:
             ]
         return found
 
-    async def queued(self) -> dict[str, int]:
-        """How many tasks lie in each role's queue."""
-        info = self._connection.jetstream.api
-        return {
-            stream: (await info(f"STREAM.INFO.{stream}"))["state"]["messages"]
-            for stream in await self._streams()
-            if stream.startswith(self._deployment.subjects.stream("TASKS_"))
-        }
+    async def queued(self) -> list[str]:
+        """The subject of everything that lies in the roles' queues."""
+        found: list[str] = []
+        for stream in await self._streams():
+            if stream.startswith(self._deployment.subjects.stream("TASKS_")):
+                info = await self._connection.jetstream.api(f"STREAM.INFO.{stream}", {"subjects_filter": ">"})
+                found += info["state"].get("subjects") or ()
+        return found
 
     async def _streams(self) -> list[str]:
         names = (await self._connection.jetstream.api("STREAM.NAMES"))["streams"] or ()

@@ -32,13 +32,14 @@ class Mutation:
 Row = Callable[[System, Load, Nemesis], Awaitable[None]]
 
 
-async def kill_an_agent(system: System, load: Load, nemesis: Nemesis) -> None:
-    """In its second call, when its first is recorded."""
+async def kill_all_agents(system: System, load: Load, nemesis: Nemesis) -> None:
+    """In the middle of their calls, when some are recorded."""
     await load.submit_many(RUNS, SLOW)
     name = nemesis.one_of("agent")
     await nemesis.after_a_call(name)
     await nemesis.in_a_call(name)
-    system.kill(name)
+    for agent in ("agent-1", "agent-2"):
+        system.kill(agent)
     system.revive()
 
 
@@ -66,7 +67,7 @@ MUTATIONS: dict[str, tuple[Mutation, Row]] = {
             "        await delivery.ack()\n        if attempt is None:\n            return Ack()\n",
             "I1 one terminal state",
         ),
-        kill_an_agent,
+        kill_all_agents,
     ),
     "no journal": (
         Mutation(
@@ -75,7 +76,7 @@ MUTATIONS: dict[str, tuple[Mutation, Row]] = {
             "steps=[],",
             "I2 no recorded step again",
         ),
-        kill_an_agent,
+        kill_all_agents,
     ),
 }
 

@@ -25,7 +25,7 @@ async def parked(reader: Reader, runs: Sequence[str], *, asked: int) -> None:
         while True:
             questions = [one for one in await reader.read() if one.kind == "question" and one.run in runs]
             held = sum(one.pending + one.unacknowledged for one in await reader.consumers())
-            if len(questions) == asked and not held and not sum((await reader.queued()).values()):
+            if len(questions) == asked and not held and not await reader.queued():
                 return
 
 
