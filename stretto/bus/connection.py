@@ -46,7 +46,7 @@ class ConnectionOptions:
         wait_s: how long to wait for a server that does not answer yet.
         credentials: path of a NATS credentials file, if the server asks for one.
         timeout_s: how long to wait for an answer where nothing else is said.
-        ping_interval_s: a server that leaves two pings of this distance unanswered counts as gone: another one is looked for.
+        ping_interval_s: a server that answers nothing for two to three times as long counts as gone: another one is looked for.
         send_limit_s: how long to wait for room when the send buffer is full, before the network counts as broken.
     """
 
@@ -55,7 +55,7 @@ class ConnectionOptions:
     wait_s: float = 0.0
     credentials: str | None = None
     timeout_s: float = 10.0
-    ping_interval_s: float = 5.0
+    ping_interval_s: float = 3.0
     send_limit_s: float = 5.0
 
 
@@ -131,7 +131,7 @@ class Connection:
             raise Unreachable(f"no NATS server answers at {shown(options.url)} ({text}): is it running?") from error
         client.options["max_reconnect_attempts"] = -1
         client.options["reconnect_time_wait"] = 0.25
-        await client.subscribe(self._replies.subject, cb=self._replies.take)
+        await client.subscribe(self._replies.subject, cb=self._take)
         return self
 
     async def close(self) -> None:
@@ -287,6 +287,10 @@ class Connection:
             raise TooLarge(f"{size} bytes for {subject[:200]} are over the server's limit of {limit}")
         if len(subject) > _SUBJECT_CHARS:
             raise Refused(f"{subject[:200]!r}... is too long for a subject")
+
+    async def _take(self, reply: Msg) -> None:
+        self._client.note_answer()
+        await self._replies.take(reply)
 
     # Callbacks of nats-py. None may raise: an error there would leave the connection deaf.
 

@@ -132,6 +132,10 @@ class NatsClient(Client):
         await super().connect(*args, **options)
         self._heed_cancellation()
 
+    def note_answer(self) -> None:
+        """An answer says what a pong says. A pong comes behind the answers to all that was asked before: a thousand writes take seconds."""
+        self._pings_outstanding = 0
+
     async def _attempt_reconnect(self) -> None:
         self._abandon()
         await super()._attempt_reconnect()

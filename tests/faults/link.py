@@ -152,6 +152,6 @@ class Link:
 def reset(writer: asyncio.StreamWriter) -> None:
     """Close with RST, at once."""
     ended = writer.get_extra_info("socket")
-    with contextlib.suppress(OSError, ValueError):  # it has ended already
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it has ended already, which uvloop tells by these
         ended.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

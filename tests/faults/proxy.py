@@ -42,6 +42,7 @@ class Proxy:
         self._up = self._down = Mode.PASS
         self._delay_s = 0.0
         self._refusing = False
+        self._losing_pongs = False
         self._unanswered: list[str] = []
         self._lost_inboxes: set[str] = set()
         self._changed = asyncio.Event()
@@ -81,7 +82,7 @@ class Proxy:
 
     def heal(self) -> None:
         """Let everything pass again, without delay; a link that lost bytes on the way is reset."""
-        self._refusing = False
+        self._refusing = self._losing_pongs = False
         self._unanswered.clear()
         self._lost_inboxes.clear()
         self.delay(0.0)
@@ -107,10 +108,14 @@ class Proxy:
         """Lose the answers to the next `count` messages on subjects like this (`*` matches anything), PubAcks above all."""
         self._unanswered += [subject] * count
 
+    def lose_pongs(self) -> None:
+        """Lose the server's answers to pings, and nothing else."""
+        self._losing_pongs = True
+
     async def obey(self, line: str) -> str:
         """Carry out a line of words; return what there is to say.
 
-        `up|down|both pass|drop|stall`, `heal`, `delay SECONDS`, `reset`, `refuse`, `lose SUBJECT [COUNT]`, `links`
+        `up|down|both pass|drop|stall`, `heal`, `delay SECONDS`, `reset`, `refuse`, `lose SUBJECT [COUNT]`, `lose-pongs`, `links`
         """
         match line.split():
             case ["up", mode]:
@@ -131,6 +136,8 @@ class Proxy:
                 self.lose_answer(subject)
             case ["lose", subject, count]:
                 self.lose_answer(subject, int(count))
+            case ["lose-pongs"]:
+                self.lose_pongs()
             case ["links"]:
                 return json.dumps({"links": [link.name for link in self.links], "lost": self.lost, "came": self.came})
             case _:
@@ -168,6 +175,8 @@ class Proxy:
         return True
 
     def _keep_down(self, frame: Frame) -> bool:
+        if frame.verb == "PONG" and self._losing_pongs:
+            return False
         if frame.subject not in self._lost_inboxes:
             return True
         self._lost_inboxes.remove(frame.subject)

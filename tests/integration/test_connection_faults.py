@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import random
+import signal
 import time
+from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
@@ -16,6 +20,7 @@ from stretto.bus.delivery import Ack, Delivery, Disposition
 from stretto.bus.errors import Refused, RetryLater, TimedOut, TooLarge, Unreachable
 from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import RunLog
+from stretto.bus.server.binary import find_server
 from stretto.bus.streams import agents_consumer
 from stretto.bus.subjects import TaskKey
 from tests.faults.proxy import Mode, Proxy
@@ -306,6 +311,18 @@ async def test_an_answer_to_a_ping_that_nobody_waits_for_any_more_makes_nobody_d
     assert not lost.is_set()
 
 
+async def test_a_server_that_is_busy_with_our_own_writes_does_not_count_as_gone(
+    ground: Ground, proxy: Proxy, far: Connection
+) -> None:
+    """It answers a ping when it is done with all that came before: with thousands of writes that takes seconds."""
+    proxy.lose_pongs()
+    subject, began = ground.subjects.decision(ground.key()), time.monotonic()
+    while time.monotonic() < began + 5 * OPTIONS.ping_interval_s:
+        await far.jetstream.store(subject, b"")
+    assert proxy.came == 1
+    await given_up(proxy, came=1)
+
+
 async def test_a_flush_is_answered_after_what_was_published_before_it(
     ground: Ground, far: Connection, prefix: str
 ) -> None:
@@ -392,3 +409,58 @@ async def test_after_any_storm_the_connection_and_its_consumer_work(
         async with asyncio.timeout(AT_ONCE_S):
             assert await write_once(ground, far)
         await running.stop()
+
+
+@contextlib.asynccontextmanager
+async def cluster(folder: Path, size: int) -> AsyncGenerator[dict[str, asyncio.subprocess.Process]]:
+    """Servers that know each other, by their addresses. Without streams."""
+    async with contextlib.AsyncExitStack() as stack:
+        nodes: dict[str, asyncio.subprocess.Process] = {}
+        routes: list[str] = []
+        for number in range(size):
+            ports = folder / str(number)
+            ports.mkdir()
+            config = {
+                "host": "127.0.0.1",
+                "port": -1,
+                "ports_file_dir": str(ports),
+                "cluster": {"name": "both", "host": "127.0.0.1", "port": -1, "routes": routes},
+            }
+            (ports / "conf").write_text(json.dumps(config))
+            node = await asyncio.create_subprocess_exec(find_server(), "-c", ports / "conf", stderr=DEVNULL)
+            stack.push_async_callback(ended, node)
+            async with asyncio.timeout(LIMIT_S):
+                while not (said := listed_in(ports)):  # noqa: ASYNC110 (another process's file has no event)
+                    await asyncio.sleep(0.01)
+            routes = said["cluster"]
+            nodes[said["nats"][0]] = node
+        yield nodes
+
+
+def listed_in(ports: Path) -> dict[str, list[str]]:
+    """The addresses that a server has written down, once it has."""
+    written = "".join(one.read_text() for one in ports.glob("*.ports"))
+    return dict(json.loads(written)) if written.rstrip().endswith("}") else {}
+
+
+async def ended(node: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        node.kill()
+    await node.wait()
+
+
+async def test_it_leaves_a_server_that_is_about_to_go_for_another_one(tmp_path: Path) -> None:
+    """A lame duck has stopped its streams already, and keeps its clients for two minutes."""
+    async with cluster(tmp_path, 2) as nodes:
+        first, second = nodes
+        async with await Connection.open(replace(OPTIONS, url=first, wait_s=LIMIT_S)) as connection:
+            again, before = asyncio.Event(), connection.server_id
+            connection.on_reconnect(again.set)
+            async with await Connection.open(replace(OPTIONS, url=second)) as other, other.listen("news") as news:
+                await other.client.flush()
+                nodes[first].send_signal(signal.SIGUSR2)
+                async with asyncio.timeout(AT_ONCE_S):
+                    await again.wait()
+                    assert connection.server_id == other.server_id != before
+                    await connection.publish("news", b"still here")
+                    assert (await news.get()).data == b"still here"
