@@ -154,6 +154,23 @@ def test_a_handler_that_does_not_end_is_left_behind_and_told_by_the_exit_code(wo
     world.let_go()
 
 
+def test_an_open_run_is_another_supervisors_as_soon_as_its_own_is_told_to_stop(world: World) -> None:
+    world.agent()
+    other = world.start("supervisor", "run")
+    wait_until(
+        lambda: len(world.user.run("status", "--json").data["roles"]["supervisor"]["instances"]) == 2, "both are up"
+    )
+    askings = [world.ask() for _ in range(3)]
+    world.begun(1)
+
+    assert told(world.supervisor, within_s=1.0 + UNWIND_S).code == 0
+    world.let_go()
+    began = time.monotonic()
+    assert [asking.end().data["state"] for asking in askings] == ["completed"] * 3
+    assert time.monotonic() - began < 5.0, "leases are a quarter of a minute"
+    assert told(other, within_s=1.0 + UNWIND_S).code == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("words", [("supervisor", "run"), ("agent", "run", "researcher"), ("memory", "run")])
 def test_a_signal_while_it_looks_for_its_server_ends_it(
