@@ -60,7 +60,7 @@ SETTINGS = {
 VARIABLES = {
     "bad tenant": ({"tenant": "Acme Inc."}, 2, "tenant (STRETTO_TENANT): use 1 to 64 of a-z, 0-9, _ and -"),
     "bad prefix": ({"prefix": "a.b"}, 2, "prefix (STRETTO_PREFIX): use 1 to 64"),
-    "no list": ({"playbooks": "mine"}, 2, "write a list as JSON, as in STRETTO_PLAYBOOKS="),
+    "no list": ({"playbooks": "mine"}, 2, "write it as JSON, as in STRETTO_PLAYBOOKS="),
     "no directory": ({"data_dir": "handbook/refunds.md"}, 3, "handbook/refunds.md cannot be used: File exists"),
     "below a file": ({"data_dir": "handbook/refunds.md/data"}, 3, "cannot be used: Not a directory"),
     "no server at all": ({"nats_server": "/nowhere"}, 3, "there is no nats-server at /nowhere: correct the path"),

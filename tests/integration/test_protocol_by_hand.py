@@ -14,11 +14,13 @@ import pytest
 from nats.aio.client import Client as Nats
 from nats.js.errors import APIError
 
+from stretto.agents.context import TaskContext
 from stretto.bus.registry import Registry
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects
 from stretto.shared.contracts.answer import Answer
-from tests.integration.world import World, open_world
+from stretto.shared.contracts.request import Request
+from tests.integration.world import Given, Made, World, agent_of, open_world
 
 DOC = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 WAITING = """
@@ -46,14 +48,14 @@ async def plain(nats_url: str) -> AsyncGenerator[Nats]:
     await client.close()
 
 
-def published(kind: str, prefix: str) -> tuple[str, bytes, dict[str, str]]:
-    """Subject, body and headers of the documented `nats pub` of this kind."""
+def published(what: str, prefix: str) -> tuple[str, bytes, dict[str, str]]:
+    """Subject, body and headers of the documented `nats pub` on a subject with `what` in it."""
     (command,) = [
         words
         for words in (
             shlex.split(one) for one in re.findall(r"^nats pub --jetstream (?:.*\\\n)*.*$", DOC, re.MULTILINE)
         )
-        if f".{kind}." in words[3]
+        if what in words[3]
     ]
     subject, body = command[3], command[-1]
     headers = [words.partition(":") for option, words in pairwise(command) if option == "-H"]
@@ -62,7 +64,7 @@ def published(kind: str, prefix: str) -> tuple[str, bytes, dict[str, str]]:
 
 
 async def test_a_run_begun_watched_cancelled_and_read_by_hand(world: World, plain: Nats, prefix: str) -> None:
-    subject, request, headers = published("request", prefix)
+    subject, request, headers = published(".request.", prefix)
     run = subject.removesuffix(".request.local")
     log = run.replace(".run.", ".log.")
     watched = await plain.subscribe(f"{log}.>")
@@ -75,7 +77,7 @@ async def test_a_run_begun_watched_cancelled_and_read_by_hand(world: World, plai
         await js.publish(subject, request, headers=headers)
     assert refused.value.err_code == _WRONG_LAST_SEQUENCE
 
-    command_subject, command, _ = published("command", prefix)
+    command_subject, command, _ = published(".cancel-1", prefix)
     await js.publish(command_subject, command)
     seen: list[str] = []
     while "answer" not in seen:
@@ -87,6 +89,31 @@ async def test_a_run_begun_watched_cancelled_and_read_by_hand(world: World, plai
     assert stored.data is not None
     answer = Answer.model_validate(translated(stored.data)["body"])
     assert answer.state == "cancelled"
+
+
+async def test_what_a_run_asks_is_decided_by_hand_once(world: World, plain: Nats, prefix: str) -> None:
+    async def ask(task: Given, ctx: TaskContext) -> Made:
+        return Made(text=(await ctx.ask_human("Shall it be?", kind="approval")).outcome)
+
+    await supervisor_is_there(world)
+    await world.serve(agent_of("wait", ask), "w1")
+    subject, _, _ = published(".request.", prefix)
+    run = subject.split(".")[4]
+    await world.client.submit(Request(text="why?"), run=run)
+    (question,) = await world.asked(run)
+
+    subject, command, headers = published(".command.local.q-", prefix)
+    documented = subject.rpartition(".")[2]
+    subject = subject.replace(documented, question.id)
+    headers = {name: value.replace(documented, question.id) for name, value in headers.items()}
+    command = command.replace(documented.encode(), question.id.encode())
+    js = plain.jetstream()
+    await js.publish(subject, command, headers=headers)
+    with pytest.raises(APIError) as refused:
+        await js.publish(subject.replace(".local.", ".somebody."), command, headers=headers)
+    assert refused.value.err_code == _WRONG_LAST_SEQUENCE
+
+    assert (await world.answer(run)).text == "approved"
 
 
 async def supervisor_is_there(world: World) -> None:
