@@ -33,11 +33,10 @@ Row = Callable[[System, Load, Nemesis], Awaitable[None]]
 
 
 async def kill_all_agents(system: System, load: Load, nemesis: Nemesis) -> None:
-    """In the middle of their calls, when some are recorded."""
+    """In the middle of their second calls, when the first are recorded."""
     await load.submit_many(RUNS, SLOW)
-    name = nemesis.one_of("agent")
-    await nemesis.after_a_call(name)
-    await nemesis.in_a_call(name)
+    await nemesis.after_a_call(nemesis.one_of("agent"))
+    await nemesis.pause(0.3 * SLOW.call_s, 0.6 * SLOW.call_s)
     for agent in ("agent-1", "agent-2"):
         system.kill(agent)
     system.revive()
