@@ -69,7 +69,7 @@ class Connection:
     def __init__(self, client: NatsClient, options: ConnectionOptions) -> None:
         self._client = client
         self._options = options
-        self._replies = Replies(inbox=client.new_inbox(), send=self.publish)
+        self._replies = Replies(inbox=client.new_inbox(), send=self.publish, on_reply=client.note_answer)
         self.jetstream = JetStream(
             exchange=self._exchange, send=self.publish, replies=self._replies, timeout_s=options.timeout_s
         )
@@ -115,7 +115,6 @@ class Connection:
                 max_outstanding_pings=_PINGS_UNANSWERED,
                 user_credentials=options.credentials,
                 pending_size=_SEND_BUFFER_BYTES,
-                flush_timeout=options.send_limit_s,
                 lame_duck_mode_cb=client.force_reconnect,
             )
         except asyncio.CancelledError:
@@ -131,7 +130,7 @@ class Connection:
             raise Unreachable(f"no NATS server answers at {shown(options.url)} ({text}): is it running?") from error
         client.options["max_reconnect_attempts"] = -1
         client.options["reconnect_time_wait"] = 0.25
-        await client.subscribe(self._replies.subject, cb=self._take)
+        await client.subscribe(self._replies.subject, cb=self._replies.take)
         return self
 
     async def close(self) -> None:
@@ -179,17 +178,26 @@ class Connection:
     # Core NATS
 
     async def publish(
-        self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: dict[str, str] | None = None,
+        limit_s: float | None = None,
     ) -> None:
-        """Send without an acknowledgement.
+        """Send without an acknowledgement. When the send buffer is full it waits for room, `limit_s` at the most (or `send_limit_s`).
 
         Raises:
             TooLarge: over the server's payload limit.
             Refused: the subject or a header has characters that cannot travel, or the subject is too long.
-            Unreachable: disconnected for so long that the send buffer is full, or closed.
+            Unreachable: the send buffer is full and stays so, or the connection is closed.
         """
         self._check_size(subject, payload, headers)
         try:
+            if self._client.is_full:
+                longest_s = self._options.send_limit_s
+                await self._client.wait_for_room(longest_s if limit_s is None else min(limit_s, longest_s))
             await self._client.publish(subject, payload, reply=reply, headers=headers)
         except (BadSubjectError, BadHeaderError) as error:
             raise Refused(f"{subject[:200]!r} or its headers cannot be published: {type(error).__name__}") from error
@@ -287,10 +295,6 @@ class Connection:
             raise TooLarge(f"{size} bytes for {subject[:200]} are over the server's limit of {limit}")
         if len(subject) > _SUBJECT_CHARS:
             raise Refused(f"{subject[:200]!r}... is too long for a subject")
-
-    async def _take(self, reply: Msg) -> None:
-        self._client.note_answer()
-        await self._replies.take(reply)
 
     # Callbacks of nats-py. None may raise: an error there would leave the connection deaf.
 

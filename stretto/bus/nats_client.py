@@ -35,8 +35,8 @@ class NatsClient(Client):
 
     Against networks:
     * A peer that vanishes while the send buffer is full makes nats-py's reconnect and close wait for ever (nats.py issue 671), and its
-      ping with them, which should have noticed. Here a lost connection is aborted, and nothing but `publish` waits for room.
-    * Where that room does not come, nats-py takes the message all the same, and swallows a cancellation. Here it is refused.
+      ping with them, which should have noticed. Here a lost connection is aborted, and nothing waits for room in that buffer.
+    * Nor does `publish`, which in nats-py swallows a cancellation there and takes the message all the same: ask `is_full` before.
     * A failed attempt to reconnect leaves its read loop behind, which then reads into the next one's. Here it is ended first.
     * A flush asks for its answer before it sends what is to be flushed. Here it is the other way round.
     """
@@ -97,18 +97,21 @@ class NatsClient(Client):
 
     # Broken networks
 
-    async def publish(
-        self, subject: str, payload: bytes = b"", reply: str = "", headers: dict[str, str] | None = None
-    ) -> None:
-        if self._pending_data_size > self._max_pending_size:
-            await self._wait_for_room()
-        await super().publish(subject, payload, reply, headers)
+    @property
+    def is_full(self) -> bool:
+        """Whether the send buffer has no room."""
+        return self._pending_data_size > self._max_pending_size
 
-    async def _wait_for_room(self) -> None:
+    async def wait_for_room(self, limit_s: float) -> None:
+        """Wait until the send buffer has room.
+
+        Raises:
+            OutboundBufferLimitError: it has none within the limit.
+        """
         queue = self._flush_queue
         try:
-            async with asyncio.timeout(self._flush_timeout):
-                while queue and self.is_connected and self._pending_data_size > self._max_pending_size:
+            async with asyncio.timeout(limit_s):
+                while queue and self.is_connected and self.is_full:
                     flushed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     await queue.put(flushed)
                     await flushed
@@ -116,7 +119,7 @@ class NatsClient(Client):
             raise OutboundBufferLimitError from None
 
     async def _flush_pending(self, force_flush: bool = False) -> None:
-        """Wake the flusher. Never waits for it: `publish` alone does."""
+        """Wake the flusher. Never waits for it."""
         if self.is_connected and self._flush_queue is not None and not self._flush_queue.full():
             self._flush_queue.put_nowait(asyncio.get_running_loop().create_future())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,10 +17,16 @@ MAX_BATCH = 1_000
 
 
 class Send(Protocol):
-    """Publishes a question."""
+    """Publishes a question; `limit_s` is how long it may take to send it."""
 
     async def __call__(
-        self, subject: str, payload: bytes, *, reply: str = "", headers: dict[str, str] | None = None
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        reply: str = "",
+        headers: dict[str, str] | None = None,
+        limit_s: float | None = None,
     ) -> None: ...
 
 
@@ -61,9 +67,10 @@ class Batch:
 class Replies:
     """All that a connection waits for."""
 
-    def __init__(self, *, inbox: str, send: Send) -> None:
+    def __init__(self, *, inbox: str, send: Send, on_reply: Callable[[], None]) -> None:
         self._inbox = inbox
         self._send = send
+        self._on_reply = on_reply
         self._expected: dict[str, _Single | Batch] = {}
         self._next = 0
 
@@ -81,17 +88,20 @@ class Replies:
             TimedOut: there is none within `limit_s`.
             NotPermitted: the server does not permit the question.
         """
+        loop = asyncio.get_running_loop()
         token = self._token()
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Msg] = loop.create_future()
         self._expected[token] = _Single(future, subject, payload, headers, resend)
+        expiry = loop.call_later(limit_s, _expire, future)
         try:
-            async with asyncio.timeout(limit_s):  # sending may wait too: for room in a send buffer that nobody empties
-                if now:
-                    await self._send(subject, payload, reply=f"{self._inbox}.{token}", headers=headers)
-                return await future
-        except TimeoutError:
-            raise TimedOut("no answer") from None
+            if now:
+                reply = f"{self._inbox}.{token}"
+                await self._send(subject, payload, reply=reply, headers=headers, limit_s=limit_s)
+            return await future
         finally:
+            expiry.cancel()
+            if future.done() and not future.cancelled():
+                future.exception()  # what is not sent in time has expired too, and nobody else would ask for that
             del self._expected[token]
 
     @contextlib.contextmanager
@@ -107,6 +117,7 @@ class Replies:
 
     async def take(self, msg: Msg) -> None:
         """Hand a reply to whoever waits for it; if nobody does any more, it is dropped."""
+        self._on_reply()
         match self._expected.get(msg.subject.rpartition(".")[2]):
             case _Single(future=future):
                 if not future.done():
@@ -148,3 +159,8 @@ class Replies:
     def _token(self) -> str:
         self._next += 1
         return str(self._next)
+
+
+def _expire(future: asyncio.Future[Msg]) -> None:
+    if not future.done():
+        future.set_exception(TimedOut("no answer"))

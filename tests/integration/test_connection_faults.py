@@ -226,6 +226,42 @@ async def test_closing_while_it_looks_for_the_server_takes_no_time_and_raises_no
         await far.publish("somewhere", b"")
 
 
+@every_fault
+async def test_a_consumer_that_is_cut_off_stops_when_it_is_told_to(
+    ground: Ground, proxy: Proxy, far: Connection, fault: Fault
+) -> None:
+    taken = Taken()
+    async with asyncio.TaskGroup() as group:
+        running = running_consumer(group, ground, far, taken)
+        await put(ground, "before")
+        await taken.until("before")
+        fault(proxy)
+        async with asyncio.timeout(AT_ONCE_S):
+            await running.stop()
+
+
+async def test_draining_takes_its_limit_at_most_and_its_subscription_does_not_come_back(
+    ground: Ground, proxy: Proxy, far: Connection, prefix: str
+) -> None:
+    heard: list[Msg] = []
+
+    async def hear(msg: Msg) -> None:
+        heard.append(msg)
+
+    drained, again = await far.subscribe(f"{prefix}.news", hear), asyncio.Event()
+    far.on_reconnect(again.set)
+    stalled(proxy)
+    async with asyncio.timeout(AT_ONCE_S):
+        await far.drain(drained)
+    proxy.reset()
+    proxy.heal()
+    async with asyncio.timeout(AT_ONCE_S):
+        await again.wait()
+    await far.publish(f"{prefix}.news", b"")
+    await far.client.flush()
+    assert heard == []
+
+
 async def test_an_acknowledgement_that_is_lost_is_asked_for_again_and_leaves_one_copy(
     ground: Ground, proxy: Proxy, far: Connection
 ) -> None:
