@@ -71,8 +71,8 @@ MUTATIONS: dict[str, tuple[Mutation, Row]] = {
     "no journal": (
         Mutation(
             "agents/worker.py",
-            "steps=found.steps,",
-            "steps=[],",
+            "steps=found.steps,\n                intents=found.intents,",
+            "steps=[],\n                intents=[],",
             "I2 no recorded step again",
         ),
         kill_all_agents,
