@@ -245,6 +245,7 @@ def test_a_run_that_waits_can_be_cancelled(user: Stretto, team: None) -> None:
     assert user.run("inbox", "approve", question).code == 1
 
 
+@pytest.mark.slow
 def test_a_question_outlives_everything_and_its_answer_finds_the_run(tmp_path: Path, folder: Path) -> None:
     user = Stretto(tmp_path).with_variables(playbooks=f'["{folder / "playbooks"}"]', role_wait_s="60")
     with user.start("up") as up:

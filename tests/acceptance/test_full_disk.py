@@ -94,7 +94,7 @@ async def test_a_full_store_takes_no_more_and_keeps_what_it_took(
     user: Stretto, up: Running, requester: Requester
 ) -> None:
     accepted = await submit_until(requester, Busy, "free some space for the server's store and start it again")
-    refused = user.run("ask", QUESTION, "-q")
+    refused = user.run("ask", QUESTION, "-q", "--timeout", "2")
     assert (refused.code, "Traceback" in refused.err) == (3, False)
     assert "cannot store now (insufficient resources): free some space" in refused.err
 

@@ -89,7 +89,7 @@ def told(running: Running, *, within_s: float, number: signal.Signals = signal.S
     return ran
 
 
-@pytest.mark.parametrize("name", ["Slow", "Threaded"])
+@pytest.mark.parametrize("name", ["Slow", pytest.param("Threaded", marks=pytest.mark.slow)])
 def test_a_task_of_a_minute_is_anothers_as_soon_as_its_agent_has_ended(world: World, name: str) -> None:
     first = world.agent(name)
     asking = world.ask()
@@ -198,7 +198,10 @@ def proxy(nats_url: str) -> Iterator[dict[str, str]]:
         process.terminate()
 
 
-@pytest.mark.parametrize("fault", ["both drop", "both stall", "refuse"])
+@pytest.mark.parametrize(
+    "fault",
+    ["both drop", pytest.param("both stall", marks=pytest.mark.slow), pytest.param("refuse", marks=pytest.mark.slow)],
+)
 def test_an_agent_that_is_cut_off_ends_in_time_when_it_is_told_to(
     world: World, proxy: dict[str, str], fault: str
 ) -> None:
