@@ -112,7 +112,7 @@ async def measure_supervisor() -> SupervisorFigures:
     """Kill one of two supervisors with `_IN_FLIGHT` runs in flight."""
     async with AsyncExitStack() as stack:
         commands = {"supervisor-1": ("supervisor", "run"), "supervisor-2": ("supervisor", "run")}
-        _, connection = await _bus(stack, {**commands, "agent-1": _AGENT, "agent-2": _AGENT})
+        url, connection = await _bus(stack, {**commands, "agent-1": _AGENT, "agent-2": _AGENT})
         client = Client(connection=connection, deployment=Deployment())
         watch = _Watch()
         await connection.subscribe("stretto.log.>", watch.hear)
@@ -127,14 +127,15 @@ async def measure_supervisor() -> SupervisorFigures:
             await asyncio.sleep(2 * _WINDOW_S)
             died = _kill("supervisor-1")
             died_at = time.monotonic()
+            stack.enter_context(_process(url, "supervisor-3", *commands["supervisor-1"]))  # as `stretto up` would
             await asyncio.sleep(2 * _WINDOW_S)
             for one in loading:
                 one.cancel()
         by_shard = {shard: sender for at, shard, sender in watch.commits if at < died_at}
         its_shards = {shard for shard, sender in by_shard.items() if f"-{died}-" in sender}
-        next_commits = [
-            min(at for at, other, _ in watch.commits if other == shard and at > died_at + 0.05) for shard in its_shards
-        ]
+        assert its_shards, "the supervisor that was killed had no shard"
+        others = [(at, shard) for at, shard, sender in watch.commits if at > died_at and f"-{died}-" not in sender]
+        next_commits = [min(at for at, shard in others if shard == one) for one in its_shards]
         return SupervisorFigures(
             next_commit_s=max(next_commits) - died_at,
             before_per_s=watch.answers_per_s(died_at - _WINDOW_S, died_at),
