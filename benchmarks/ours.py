@@ -16,8 +16,9 @@ from stretto.bus.artifacts import Artifacts
 from stretto.bus.client import Client
 from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.envelope import Envelope, new_id, open_envelope
+from stretto.bus.provisioning import provision
 from stretto.bus.registry import Registry
-from stretto.bus.streams import Deployment, deployment_streams, provision
+from stretto.bus.streams import Deployment, deployment_streams
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
 from stretto.bus.task_queue import TaskQueue
 from stretto.bus.wire import Wire

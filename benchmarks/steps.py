@@ -21,8 +21,9 @@ from stretto.agents.worker import Worker
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.envelope import Envelope
+from stretto.bus.provisioning import provision
 from stretto.bus.server import EmbeddedServer, ServerOptions
-from stretto.bus.streams import Deployment, deployment_streams, provision
+from stretto.bus.streams import Deployment, deployment_streams
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
 from stretto.bus.task_queue import TaskQueue
 from stretto.bus.wire import Wire

@@ -14,7 +14,8 @@ from stretto.bus.connection import Connection
 from stretto.bus.envelope import ArtifactRef, new_id
 from stretto.bus.errors import Conflict, DecodeError, TooLarge
 from stretto.bus.jetstream import Stored
-from stretto.bus.streams import StreamSpec, provision
+from stretto.bus.provisioning import provision
+from stretto.bus.streams import StreamSpec
 from stretto.bus.subjects import Subjects
 
 __all__ = ["INLINE_LIMIT_BYTES", "MAX_ARTIFACT_BYTES", "Artifacts"]

@@ -7,7 +7,8 @@ from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope
 from stretto.bus.errors import BusError, Busy, Conflict, DecodeError
 from stretto.bus.jetstream import Stored
-from stretto.bus.streams import Deployment, provision, task_stream
+from stretto.bus.provisioning import provision
+from stretto.bus.streams import Deployment, task_stream
 from stretto.bus.subjects import TaskKey
 from stretto.bus.task_consumer import TaskConsumer
 from stretto.bus.wire import Wire

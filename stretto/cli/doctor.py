@@ -13,8 +13,9 @@ from typing import Final, Literal
 from stretto.bus.address import shown
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError, StreamMissing
+from stretto.bus.provisioning import missing_streams
 from stretto.bus.server.binary import MINIMUM_VERSION, find_server
-from stretto.bus.streams import deployment_streams, missing_streams
+from stretto.bus.streams import deployment_streams
 from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
 from stretto.cli.errors import ExitCode

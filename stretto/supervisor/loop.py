@@ -12,8 +12,9 @@ from stretto.bus.agent_card import AgentCard
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError
+from stretto.bus.provisioning import provision
 from stretto.bus.registry import Announcer, Registry
-from stretto.bus.streams import Deployment, deployment_streams, provision
+from stretto.bus.streams import Deployment, deployment_streams
 from stretto.bus.wire import Wire
 from stretto.shared.memory.service import MEMORY_ROLE
 from stretto.supervisor.abandoned import AbandonedTasks

@@ -19,9 +19,10 @@ from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.consume import Consumer, ConsumerOptions, Handler
 from stretto.bus.envelope import Envelope
 from stretto.bus.message import Message
+from stretto.bus.provisioning import provision
 from stretto.bus.run_log import RunLog
 from stretto.bus.server import EmbeddedServer, ServerOptions
-from stretto.bus.streams import SUPERVISORS, Deployment, deployment_streams, provision
+from stretto.bus.streams import SUPERVISORS, Deployment, deployment_streams
 from stretto.bus.subjects import RunKey, Subjects
 from stretto.bus.task_consumer import TaskConsumer
 from stretto.bus.task_queue import TaskQueue

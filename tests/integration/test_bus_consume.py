@@ -14,7 +14,8 @@ import pytest
 from stretto.bus.connection import Connection
 from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
-from stretto.bus.streams import agents_consumer, provision, task_stream
+from stretto.bus.provisioning import provision
+from stretto.bus.streams import agents_consumer, task_stream
 from stretto.bus.subjects import TaskKey
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, Note, Running, open_ground, wrap
 

@@ -8,16 +8,8 @@ import pytest
 
 from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.errors import Misconfigured, StreamDiffers
-from stretto.bus.streams import (
-    SUPERVISORS,
-    Deployment,
-    StreamSpec,
-    agents_consumer,
-    deployment_streams,
-    missing_streams,
-    provision,
-    task_stream,
-)
+from stretto.bus.provisioning import missing_streams, provision
+from stretto.bus.streams import SUPERVISORS, Deployment, StreamSpec, agents_consumer, deployment_streams, task_stream
 from stretto.bus.subjects import Subjects
 
 

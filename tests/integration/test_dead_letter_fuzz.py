@@ -19,8 +19,9 @@ from stretto.bus.dead_letter_office import DeadLetterOffice, KeptLetter, LetterF
 from stretto.bus.envelope import ArtifactRef, Envelope, open_envelope
 from stretto.bus.errors import RunExists
 from stretto.bus.message import Message
+from stretto.bus.provisioning import missing_streams, provision
 from stretto.bus.settlements import Settlements
-from stretto.bus.streams import Deployment, agents_consumer, deployment_streams, missing_streams, provision, task_stream
+from stretto.bus.streams import Deployment, agents_consumer, deployment_streams, task_stream
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
 from stretto.bus.timers import Timers
 from stretto.shared.contracts.answer import Answer

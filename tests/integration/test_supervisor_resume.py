@@ -10,7 +10,8 @@ from stretto.bus.consume import Consumer, ConsumerOptions
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold
 from stretto.bus.envelope import Envelope
 from stretto.bus.message import Message
-from stretto.bus.streams import SUPERVISORS, Deployment, deployment_streams, provision
+from stretto.bus.provisioning import provision
+from stretto.bus.streams import SUPERVISORS, Deployment, deployment_streams
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
 from stretto.shared.contracts.decision import Decision, PlanMade
 from stretto.shared.contracts.plan import Plan, PlannedTask
