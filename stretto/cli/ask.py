@@ -18,14 +18,14 @@ from stretto.cli.check import check_usage
 from stretto.cli.documents import add_documents, check_paths
 from stretto.cli.ending import write_ending
 from stretto.cli.errors import Interrupted, NotReachable, SystemGone, UsageFailed
-from stretto.cli.following import Parked, follow, requester_on
+from stretto.cli.following import Parked, follow
 from stretto.cli.interrupt import on_interrupt
 from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
 from stretto.cli.system import MEMORY, TEAM, System, open_system
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import MAX_REQUEST_CHARS, Request
-from stretto.shared.requester import Requester
+from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
 
 __all__ = ["Question", "ask"]

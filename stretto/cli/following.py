@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from stretto.bus.client import Client
 from stretto.bus.connection import Connection
 from stretto.bus.errors import TimedOut
 from stretto.cli.progress_view import ProgressView
@@ -17,10 +16,10 @@ from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.task import TaskResult
 from stretto.shared.contracts.timer import TimerFired
 from stretto.shared.questions import AskedQuestion
-from stretto.shared.requester import Requester
+from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
 
-__all__ = ["Parked", "follow", "requester_on"]
+__all__ = ["Parked", "follow"]
 
 _GRACE_S: Final = 15.0
 """A supervisor ends a run at its deadline; who waits, waits a little longer."""
@@ -36,19 +35,6 @@ class Parked:
 
     run: str
     questions: Sequence[AskedQuestion]
-
-
-def requester_on(connection: Connection, settings: Settings) -> Requester:
-    """Speaks for the tenant and principal of the settings."""
-    return Requester(
-        client=Client(
-            connection=connection,
-            deployment=settings.deployment,
-            tenant=settings.tenant,
-            principal=settings.principal,
-            answer_type=Answer,
-        )
-    )
 
 
 async def follow(

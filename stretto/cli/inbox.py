@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 
-from stretto.cli.following import requester_on
 from stretto.cli.output import write_json, write_table
 from stretto.cli.question_view import (
     LIST_COLUMNS,
@@ -16,6 +15,7 @@ from stretto.cli.running_system import open_log
 from stretto.cli.standing import standing_of
 from stretto.cli.terminal import say, show
 from stretto.cli.work_view import work_text
+from stretto.shared.requester import requester_on
 from stretto.shared.settings import Settings
 
 __all__ = ["list_questions", "show_question"]

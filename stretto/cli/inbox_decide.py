@@ -7,7 +7,7 @@ from typing import Final
 from stretto.bus.connection import Connection
 from stretto.cli.agents import TEAM as TEAM_ROLES
 from stretto.cli.ending import ending_data, show_ending, tell_ending
-from stretto.cli.following import Parked, follow, requester_on
+from stretto.cli.following import Parked, follow
 from stretto.cli.output import write_json
 from stretto.cli.progress_view import ProgressView, progress_view
 from stretto.cli.question_view import how_it_stands, question_data
@@ -19,7 +19,7 @@ from stretto.cli.terminal import say
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.inbox import Verb
 from stretto.shared.questions import AskedQuestion
-from stretto.shared.requester import Requester
+from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
 from stretto.supervisor.roles import PLANNER
 

@@ -6,13 +6,12 @@ from stretto.bus.errors import TimedOut
 from stretto.cli.check import check_usage
 from stretto.cli.ending import ending_data, tell_ending
 from stretto.cli.errors import CliError
-from stretto.cli.following import requester_on
 from stretto.cli.output import write_json
 from stretto.cli.run_wait import known_answer
 from stretto.cli.running_system import open_log, running_url
 from stretto.cli.terminal import say
 from stretto.shared.contracts.answer import Answer
-from stretto.shared.requester import Requester
+from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
 
 __all__ = ["cancel_run"]

@@ -7,11 +7,10 @@ from stretto.bus.errors import TimedOut
 from stretto.cli.check import check_usage
 from stretto.cli.ending import write_ending
 from stretto.cli.errors import NotReachable, UsageFailed
-from stretto.cli.following import requester_on
 from stretto.cli.progress_view import progress_view
 from stretto.cli.running_system import connect_to_running, open_log, running_url
 from stretto.shared.contracts.answer import Answer
-from stretto.shared.requester import Requester
+from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
 
 __all__ = ["known_answer", "wait_for_run"]

@@ -13,12 +13,11 @@ from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunSubject
 from stretto.bus.wire import Wire
-from stretto.cli.following import requester_on
 from stretto.cli.output import write_json, write_table
 from stretto.cli.running_system import open_log
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import Request
-from stretto.shared.requester import Requester
+from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
 
 __all__ = ["list_runs"]

@@ -8,12 +8,12 @@ from stretto.bus.errors import BusError, StreamMissing
 from stretto.bus.streams import Deployment, agents_consumer, deployment_streams
 from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
-from stretto.cli.following import requester_on
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
 from stretto.cli.running_system import connect_to_running
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.memory.service import MEMORY_ROLE
+from stretto.shared.requester import requester_on
 from stretto.shared.settings import Settings
 from stretto.supervisor.loop import SUPERVISOR_ROLE
 

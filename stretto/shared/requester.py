@@ -23,7 +23,7 @@ from stretto.shared.inbox import Inbox
 from stretto.shared.questions import AskedQuestion
 from stretto.shared.settings import Settings
 
-__all__ = ["Event", "Requester", "connect"]
+__all__ = ["Event", "Requester", "connect", "requester_on"]
 
 _MESSAGES: Final[Mapping[str, type[Message]]] = {
     one.TYPE: one for one in (Request, Decision, TaskResult, Question, Command, TimerFired, Answer, Progress)
@@ -144,6 +144,19 @@ class Requester:
         return await self._inbox.decide(question, "reject", note, run=run)
 
 
+def requester_on(connection: Connection, settings: Settings) -> Requester:
+    """Speaks for the tenant and principal of the settings."""
+    return Requester(
+        client=Client(
+            connection=connection,
+            deployment=settings.deployment,
+            tenant=settings.tenant,
+            principal=settings.principal,
+            answer_type=Answer,
+        )
+    )
+
+
 @contextlib.asynccontextmanager
 async def connect(settings: Settings, url: str, *, wait_s: float = 0.0) -> AsyncGenerator[Requester]:
     """Connect to a running system as the tenant and principal that the settings name.
@@ -152,15 +165,7 @@ async def connect(settings: Settings, url: str, *, wait_s: float = 0.0) -> Async
         Unreachable, NotPermitted, Misconfigured: see `Connection.open`.
     """
     async with await Connection.open(settings.connection(url, name="requester", wait_s=wait_s)) as connection:
-        yield Requester(
-            client=Client(
-                connection=connection,
-                deployment=settings.deployment,
-                tenant=settings.tenant,
-                principal=settings.principal,
-                answer_type=Answer,
-            )
-        )
+        yield requester_on(connection, settings)
 
 
 def _event(one: RunMessage | LiveMessage) -> Event | None:
