@@ -7,16 +7,14 @@ import anthropic
 import httpx2
 
 from stretto.shared.models.anthropic_messages import AnthropicMessages
-from stretto.shared.models.errors import KeyMissing
 from stretto.shared.models.exchange import Endpoint
-from stretto.shared.models.provider_access import find_base_url, find_key
+from stretto.shared.models.provider_access import CONNECT_LIMIT_S, find_base_url, find_key, missing_key
 from stretto.shared.models.provider_settings import ProviderSettings
 
 __all__ = ["AnthropicServer"]
 
 _NAME: Final = "anthropic"
 _HOST: Final = "api.anthropic.com"
-_CONNECT_LIMIT_S: Final = 5.0
 
 
 class AnthropicServer:
@@ -35,7 +33,8 @@ class AnthropicServer:
         http: httpx2.AsyncClient,
     ) -> None:
         built_in = provider == _NAME
-        key = find_key(provider, settings, environment, default="ANTHROPIC_API_KEY" if built_in else None)
+        key_variable = "ANTHROPIC_API_KEY" if built_in else None
+        key = find_key(provider, settings, environment, default=key_variable)
         url = find_base_url(settings, environment, default="ANTHROPIC_BASE_URL" if built_in else None)
         self._own = url is None or httpx2.URL(url).host == _HOST
         self._client = anthropic.AsyncAnthropic(
@@ -43,15 +42,14 @@ class AnthropicServer:
             base_url=url,
             http_client=http,
             max_retries=0,  # retries have one owner, and it is not the SDK
-            timeout=httpx2.Timeout(settings.time_limit_s, connect=_CONNECT_LIMIT_S),
+            timeout=httpx2.Timeout(settings.time_limit_s, connect=CONNECT_LIMIT_S),
             open_telemetry=False,  # our own spans tell of the call
         )
         if not (self._client.api_key or self._client.auth_token or self._client.credentials):
-            variable = "ANTHROPIC_API_KEY" if built_in else f"key_variable in [providers.{provider}], and that variable"
-            raise KeyMissing(f"there is no key for {provider}: set {variable}")
+            raise missing_key(provider, default=key_variable)
         self._headers = None if self._own else {"Authorization": f"Bearer {key}" if key else anthropic.omit}
         self._max_output_tokens = settings.max_output_tokens
-        self._stream_timeout = httpx2.Timeout(settings.stall_limit_s, connect=_CONNECT_LIMIT_S)
+        self._stream_timeout = httpx2.Timeout(settings.stall_limit_s, connect=CONNECT_LIMIT_S)
 
     @property
     def base_url(self) -> str:

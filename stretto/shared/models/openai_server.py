@@ -6,18 +6,16 @@ from typing import Final
 import httpx2
 import openai
 
-from stretto.shared.models.errors import KeyMissing
 from stretto.shared.models.exchange import Endpoint
 from stretto.shared.models.openai_chat import OpenAIChat
 from stretto.shared.models.openai_responses import OpenAIResponses
-from stretto.shared.models.provider_access import find_base_url, find_key
+from stretto.shared.models.provider_access import CONNECT_LIMIT_S, find_base_url, find_key, missing_key
 from stretto.shared.models.provider_settings import ProviderSettings
 
 __all__ = ["OpenAIServer"]
 
 _NAME: Final = "openai"
 _HOST: Final = "api.openai.com"
-_CONNECT_LIMIT_S: Final = 5.0
 
 
 class OpenAIServer:
@@ -36,24 +34,24 @@ class OpenAIServer:
         http: httpx2.AsyncClient,
     ) -> None:
         built_in = provider == _NAME
-        key = find_key(provider, settings, environment, default="OPENAI_API_KEY" if built_in else None)
+        key_variable = "OPENAI_API_KEY" if built_in else None
+        key = find_key(provider, settings, environment, default=key_variable)
         found = find_base_url(settings, environment, default="OPENAI_BASE_URL" if built_in else None)
         url = found or f"https://{_HOST}/v1"
         host = httpx2.URL(url).host
         self._own = host == _HOST or host.endswith(f".{_HOST}")
         if key is None and self._own:
-            variable = "OPENAI_API_KEY" if built_in else f"key_variable in [providers.{provider}], and that variable"
-            raise KeyMissing(f"there is no key for {provider}: set {variable}")
+            raise missing_key(provider, default=key_variable)
         self._client = openai.AsyncOpenAI(
             api_key=key or "none",
             base_url=url,
             http_client=http,
             max_retries=0,  # retries have one owner, and it is not the SDK
-            timeout=httpx2.Timeout(settings.time_limit_s, connect=_CONNECT_LIMIT_S),
+            timeout=httpx2.Timeout(settings.time_limit_s, connect=CONNECT_LIMIT_S),
         )
         self._headers = None if self._own else _headers_elsewhere(key)
         self._max_output_tokens = settings.max_output_tokens
-        self._stream_timeout = httpx2.Timeout(settings.stall_limit_s, connect=_CONNECT_LIMIT_S)
+        self._stream_timeout = httpx2.Timeout(settings.stall_limit_s, connect=CONNECT_LIMIT_S)
 
     @property
     def base_url(self) -> str:

@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from stretto.shared.models.errors import KeyMissing, NotConfigured
 from stretto.shared.models.provider_settings import ProviderSettings, check_base_url
 
-__all__ = ["find_base_url", "find_key"]
+__all__ = ["CONNECT_LIMIT_S", "find_base_url", "find_key", "missing_key"]
+
+CONNECT_LIMIT_S = 5.0
+"""A server that does not take a connection in this time is away."""
 
 
 def find_key(
@@ -36,3 +39,9 @@ def find_base_url(settings: ProviderSettings, environment: Mapping[str, str], *,
         return check_base_url(url)
     except ValueError as error:
         raise NotConfigured(f"{default} is wrong: {error}") from error
+
+
+def missing_key(provider: str, *, default: str | None) -> KeyMissing:
+    """There is no key at all; the text names the variable to set: `default`, or one that the settings are to name."""
+    variable = default or f"key_variable in [providers.{provider}], and that variable"
+    return KeyMissing(f"there is no key for {provider}: set {variable}")
