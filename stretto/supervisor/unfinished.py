@@ -3,10 +3,7 @@
 from collections.abc import Collection
 
 from stretto.bus.connection import Connection
-from stretto.bus.envelope import open_envelope
-from stretto.bus.errors import DecodeError
-from stretto.bus.jetstream import Stored
-from stretto.bus.run_log import stand_ins
+from stretto.bus.run_log import RunLog
 from stretto.bus.step import Step
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
 from stretto.bus.wire import Wire
@@ -24,7 +21,7 @@ class UnfinishedWork:
     def __init__(self, *, connection: Connection, subjects: Subjects, wire: Wire) -> None:
         self._connection = connection
         self._subjects = subjects
-        self._wire = wire
+        self._log = RunLog(connection=connection, subjects=subjects, wire=wire)
 
     async def bill(
         self, key: RunKey, answer: Answer, outstanding: Collection[Outstanding], *, origin_seq: int
@@ -37,15 +34,15 @@ class UnfinishedWork:
         stored = await self._connection.jetstream.read(
             self._subjects.runs_stream(key.shard), self._subjects.steps_of_run(key), from_seq=origin_seq
         )
-        steps: dict[str, list[Step]] = {}
-        for entry in {entry.subject: entry for entry in reversed(stored)}.values():  # of each place the first
-            step = await self._step(key, entry)
-            if step is not None:
-                steps.setdefault(entry.subject.rpartition(".")[0], []).append(step)
+        steps: dict[str, dict[str, Step]] = {}
+        for entry in stored:
+            found = steps.setdefault(entry.subject.rpartition(".")[0], {})
+            if entry.subject not in found and (read := await self._log.read(entry, key, Step)) is not None:
+                found[entry.subject] = read[1]
         spent: dict[str, Usage] = {}
         for one in outstanding:
             place = self._subjects.steps(TaskKey(key, one.role, one.task, one.attempt)).removesuffix(".>")
-            spent[one.task] = usage_of(steps.get(place, ()))
+            spent[one.task] = usage_of(steps.get(place, {}).values())
         return answer.model_copy(
             update={
                 "usage": sum(spent.values(), answer.usage),
@@ -55,10 +52,3 @@ class UnfinishedWork:
                 ),
             }
         )
-
-    async def _step(self, key: RunKey, stored: Stored) -> Step | None:
-        try:
-            envelope = await self._wire.unpack(stored.data, stored.headers, defaults=stand_ins(stored, key))
-            return open_envelope(envelope, Step)
-        except DecodeError:  # an intent, or junk
-            return None
