@@ -17,6 +17,7 @@ __all__ = ["TaskQueue"]
 
 _STREAM_NOT_FOUND = 10059
 _AT_ONCE = 64
+_TRIES = 3
 
 
 class TaskQueue:
@@ -79,24 +80,28 @@ class TaskQueue:
             Busy: the role's queue is full, or has something else in this place, which an agent will give up when it comes to it.
         """
         await self.provision(key.role)
-        subject = self._deployment.subjects.task(key, resumption)
-        try:
-            await self._connection.jetstream.store(subject, await self._wire.pack(envelope), expect=0)
-        except Conflict as error:
-            if not await self._holds(subject, key, envelope):
-                raise Busy(f"{subject} has another message just now") from error
+        subject, packed = self._deployment.subjects.task(key, resumption), await self._wire.pack(envelope)
+        for _ in range(_TRIES):
+            with contextlib.suppress(Conflict):
+                await self._connection.jetstream.store(subject, packed, expect=0)
+                return
+            there = await self._connection.jetstream.last(self._deployment.subjects.tasks_stream(key.role), subject)
+            # What is gone by now may have been something else. If it was the task, once more does no harm: who gets it looks what is done.
+            if there is None:
+                continue
+            if await self._is_alike(there, envelope):
+                return  # that is what was wanted
+            break
+        raise Busy(f"{subject} has another message just now")
 
-    async def _holds(self, subject: str, key: TaskKey, wanted: Envelope) -> bool:
-        """Whether the message there is the task: that is what was wanted. One that was taken in the meantime was."""
-        stream = self._deployment.subjects.tasks_stream(key.role)
-        there = await self._connection.jetstream.last(stream, subject)
-        if there is None:
-            return True
+    async def _is_alike(self, there: Stored, wanted: Envelope) -> bool:
+        """Whether it holds the same kind of message about the same run."""
         try:
             found = await self._wire.unpack(there.data, there.headers)
         except DecodeError:
             return False
-        return _is_alike(found, wanted)
+        said = [(each.type, each.version.partition(".")[0], each.tenant, each.run) for each in (found, wanted)]
+        return said[0] == said[1]
 
     async def remove(self, stream: str, pattern: str, *, up_to_seq: int | None = None) -> None:
         """Take everything on subjects that match `pattern` out of a queue's stream, in work or not, or only up to a sequence (included).
@@ -127,9 +132,3 @@ class TaskQueue:
     def consumer(self, role: str, *, slots: int) -> TaskConsumer:
         """The loop that pulls this role's tasks, renewing the lease of those in work."""
         return TaskConsumer(connection=self._connection, deployment=self._deployment, role=role, slots=slots)
-
-
-def _is_alike(one: Envelope, other: Envelope) -> bool:
-    """Whether two envelopes hold the same kind of message about the same run."""
-    said = [(each.type, each.version.partition(".")[0], each.tenant, each.run) for each in (one, other)]
-    return said[0] == said[1]

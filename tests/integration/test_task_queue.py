@@ -2,13 +2,17 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import psutil
 
 from stretto.bus.connection import Connection
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold
+from stretto.bus.jetstream import JetStream, Stored
 from stretto.bus.subjects import TaskKey
+from stretto.bus.task_queue import TaskQueue
 from tests.integration.ground import LIMIT_S, Ground, MortalServer, Note, open_ground, wrap
 
 ROLE = "works"
@@ -20,6 +24,41 @@ def key_of(ground: Ground, name: str) -> TaskKey:
 
 async def put(ground: Ground, name: str) -> None:
     await ground.queue.put(key_of(ground, name), wrap(Note(text=name), ground.key()))
+
+
+class TakenMeanwhile:
+    """A JetStream where somebody takes a message away just before it is looked at."""
+
+    def __init__(self, jetstream: JetStream, take_away: Callable[[], Awaitable[None]]) -> None:
+        self._jetstream = jetstream
+        self._take_away = take_away
+
+    @property
+    def jetstream(self) -> "TakenMeanwhile":
+        return self
+
+    async def last(self, stream: str, subject: str) -> Stored | None:
+        await self._take_away()
+        return await self._jetstream.last(stream, subject)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jetstream, name)
+
+
+async def test_a_task_is_queued_where_junk_is_given_up_meanwhile(nats_url: str, prefix: str) -> None:
+    async with open_ground(nats_url, prefix) as ground:
+        stream, subject = ground.subjects.tasks_stream(ROLE), ground.subjects.task(key_of(ground, "due"))
+        await ground.queue.provision(ROLE)
+        await ground.connection.jetstream.store(subject, b"junk")
+        connection = TakenMeanwhile(ground.connection.jetstream, lambda: ground.queue.remove(stream, subject))
+        queue = TaskQueue(connection=cast("Connection", connection), deployment=ground.deployment, wire=ground.wire)
+
+        envelope = wrap(Note(text="due"), ground.key())
+        await queue.put(key_of(ground, "due"), envelope)
+
+        there = await ground.connection.jetstream.last(stream, subject)
+        assert there is not None
+        assert (await ground.wire.unpack(there.data, there.headers)).id == envelope.id
 
 
 async def test_tasks_come_at_once_where_a_crashed_server_lost_others(tmp_path: Path) -> None:
