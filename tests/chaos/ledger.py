@@ -105,8 +105,14 @@ class Ledger:
     def end_call(self, call: int) -> None:
         self._write("UPDATE calls SET ended_at = ? WHERE id = ?", time.monotonic(), call)
 
-    def freeze(self, pid: int) -> None:
-        self._write("INSERT INTO frozen VALUES (?, ?, NULL)", pid, time.monotonic())
+    @contextmanager
+    def freezing(self, pid: int) -> Iterator[None]:
+        """In the block, in which the process is to be frozen, nobody writes: frozen in a write, it would keep all others from theirs."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("INSERT INTO frozen VALUES (?, ?, NULL)", (pid, time.monotonic()))
+            yield
+            db.execute("COMMIT")
 
     def thaw(self, pid: int) -> None:
         self._write("UPDATE frozen SET until = ? WHERE pid = ? AND until IS NULL", time.monotonic(), pid)
@@ -181,7 +187,7 @@ class Ledger:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one statement: a process that is killed or frozen never holds the file."""
+        """A connection for one statement: a process that is killed never holds the file."""
         with closing(sqlite3.connect(self.file, timeout=10, isolation_level=None)) as db:
             db.execute("PRAGMA synchronous=OFF")
             yield db

@@ -141,8 +141,12 @@ class System:
 
     def freeze(self, name: str) -> None:
         """It does nothing more, and keeps all that it has, until `thaw`."""
-        self.ledger.freeze(self.pid(name))
-        self._processes[name].send_signal(signal.SIGSTOP)
+        process = psutil.Process(self.pid(name))
+        with self.ledger.freezing(process.pid):
+            process.suspend()
+            give_up_at = time.monotonic() + LIMIT_S
+            while process.status() != psutil.STATUS_STOPPED:
+                assert time.monotonic() < give_up_at, f"{name} does not stand still"
 
     def thaw(self, name: str) -> None:
         self._processes[name].send_signal(signal.SIGCONT)

@@ -35,7 +35,6 @@ async def test_killed_when_its_model_has_answered(system: System, load: Load, re
     await check(system, reader)
 
 
-@pytest.mark.slow
 async def test_a_zombie_past_its_lease(system: System, load: Load, reader: Reader, nemesis: Nemesis) -> None:
     runs = await load.submit_many(RUNS, SLOW)
     name = nemesis.one_of("agent")
