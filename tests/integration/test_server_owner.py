@@ -95,11 +95,12 @@ async def test_a_server_left_over_without_guard_does_not_keep_the_store(tmp_path
     with owner_of(tmp_path) as (owner, url):
         reader, writer = await connect(url)
         guard = int((tmp_path / "nats.lock").read_text())
-        # Held still, so that neither of the two has time to end the server when it sees the other die.
-        os.kill(guard, signal.SIGSTOP)
+        # Held still, so that it has no time to end the server when it sees the guard die.
+        os.kill(owner.pid, signal.SIGSTOP)
+        os.waitpid(owner.pid, os.WUNTRACED)
+        os.kill(guard, signal.SIGKILL)
         owner.kill()
         owner.wait()
-        os.kill(guard, signal.SIGKILL)
         assert await greeting(url) is not None
         async with EmbeddedServer(options(tmp_path)) as server:
             async with asyncio.timeout(LIMIT_S):
