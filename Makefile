@@ -41,7 +41,7 @@ run: $(READY) ## answer a question about a folder of documents: make run Q="..."
 
 .PHONY: test
 test: $(READY) ## run the tests
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n logical --dist worksteal
 
 .PHONY: test-slow
 test-slow: $(READY) ## run the tests that take minutes
@@ -63,7 +63,7 @@ check: $(READY) ## what CI runs: format, lint, types, imports, tests
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n logical --dist worksteal
 
 .PHONY: format
 format: $(READY) ## put the code in order

@@ -26,7 +26,7 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.task import RunTask, TaskResult
 from stretto.shared.memory.client import MemoryClient
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.decide import Limits
 from stretto.supervisor.loop import Supervisor
@@ -74,6 +74,7 @@ class _NoModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         raise NotImplementedError
 

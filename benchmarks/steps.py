@@ -29,7 +29,7 @@ from stretto.bus.task_queue import TaskQueue
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.task import RunTask
 from stretto.shared.memory.client import MemoryClient
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 
 __all__: list[str] = []
 
@@ -59,6 +59,7 @@ class _NoModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         raise NotImplementedError
 

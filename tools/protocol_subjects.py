@@ -56,6 +56,9 @@ SUBJECTS = {
     "roll_call": _Use("empty", "anybody", "asks everybody for a beat at once", "every process that serves a role"),
     "dead": _Use("`dead_letter`", "whoever gives up on a message", "once", "operators"),
     "dead_settled": _Use("`dead_letter_settlement`", "operators", "compare-and-swap", "operators"),
+    "turn": _Use("`turn`", "a supervisor, when a run of a conversation is answered", "once", "supervisors"),
+    "ledger": _Use("`ledger`", "agents", "compare-and-swap on its last one", "agents, operators"),
+    "rate": _Use("a counter", "agents", "the server adds", "agents"),
 }
 """By the name of the method of `Subjects` that builds it; this is what only people know of it."""
 

@@ -24,6 +24,7 @@ _READ_BY_SUPERVISORS = ("request", "result", "question", "command", "timer")
 _NANOS = 1_000_000_000
 _DAY_S = 86_400
 _SUSPECT_DELIVERIES = 2
+_RATES_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,9 @@ def deployment_streams(deployment: Deployment) -> tuple[StreamSpec, ...]:
         *(_runs(deployment, shard) for shard in range(deployment.shards)),
         _advisories(deployment),
         _dead(deployment),
+        _turns(deployment),
+        _ledgers(deployment),
+        _rates(deployment),
     )
 
 
@@ -214,5 +218,34 @@ def _dead(deployment: Deployment) -> StreamSpec:
         config={
             "subjects": [f"{s.prefix}.dead.>", f"{s.prefix}.dead-settled.>"],
             **_kept_by_age(deployment),
+        },
+    )
+
+
+def _turns(deployment: Deployment) -> StreamSpec:
+    s = deployment.subjects
+    return StreamSpec(name=s.stream("TURNS"), config={"subjects": [f"{s.prefix}.turn.>"], **_kept_by_age(deployment)})
+
+
+def _ledgers(deployment: Deployment) -> StreamSpec:
+    """The state of each budget, changed by conditional writes: only the newest counts."""
+    s = deployment.subjects
+    return StreamSpec(
+        name=s.stream("LEDGERS"),
+        config={"subjects": [f"{s.prefix}.ledger.>"], **_kept_by_age(deployment), "max_msgs_per_subject": 1},
+    )
+
+
+def _rates(deployment: Deployment) -> StreamSpec:
+    """Counters that are worth nothing once their window is over."""
+    s = deployment.subjects
+    return StreamSpec(
+        name=s.stream("RATES"),
+        config={
+            "subjects": [f"{s.prefix}.rate.>"],
+            **_kept_by_age(deployment),
+            "storage": "memory",
+            "max_age": _RATES_S * _NANOS,
+            "allow_msg_counter": True,
         },
     )

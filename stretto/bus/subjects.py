@@ -227,6 +227,27 @@ class Subjects:
     def any_progress(self, key: RunKey) -> str:
         return f"{self.prefix}.progress.{key.tenant}.{key.run}.*"
 
+    # Turns of conversations, ledgers and rates
+
+    def turn(self, tenant: str, conversation: str, run: str) -> str:
+        """Where it is written, once, what a run added to its conversation."""
+        return f"{self._turns(tenant, conversation)}.{check_token(run, 'run')}"
+
+    def turns(self, tenant: str, conversation: str) -> str:
+        """All that runs added to a conversation."""
+        return f"{self._turns(tenant, conversation)}.*"
+
+    def _turns(self, tenant: str, conversation: str) -> str:
+        return f"{self.prefix}.turn.{check_token(tenant, 'tenant')}.{check_token(conversation, 'conversation')}"
+
+    def ledger(self, tenant: str, account: str, name: str) -> str:
+        """What was spent and is reserved of one budget: `account` is `run`, `day` or `month`, and `name` which one."""
+        return f"{self.prefix}.ledger.{check_token(tenant, 'tenant')}.{check_token(account)}.{check_token(name)}"
+
+    def rate(self, provider: str, unit: str, window: int) -> str:
+        """Counts what all processes send to a provider within one window of time."""
+        return f"{self.prefix}.rate.{check_token(provider, 'provider')}.{check_token(unit)}.{window}"
+
     # Services
 
     def memory(self, tenant: str, verb: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from stretto.agents import Agent, TaskContext
 from stretto.agents.errors import TaskRetryable
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.protocol import Document, Output, Reply
+from stretto.shared.models.protocol import Document, Output, Purse, Reply
 from stretto.shared.tools.protocol import Consequences
 from tests.chaos.ledger import Effect, Ledger
 
@@ -114,6 +114,7 @@ class LedgerModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: Callable[[str], Awaitable[None]] | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         await _carry_out("model", json.loads(question))
         return Reply(

@@ -17,7 +17,7 @@ from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.task import RunTask, TaskFailure, TaskResult
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.errors import CannotDo
-from stretto.shared.models.protocol import Document, Model, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, Model, OnText, Output, Purse, Reply
 from stretto.shared.tools.protocol import Tool
 from tests.integration.ground import LIMIT_S, Ground
 
@@ -73,6 +73,7 @@ class NoModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         raise CannotDo(f"no means for {output_type.__name__}")
 

@@ -12,7 +12,7 @@ from stretto.bus.step_log import Found, StepLog
 from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from tests.integration.crew import Crew, Shout, Shouter, Words
 from tests.integration.ground import LIMIT_S, Ground
 
@@ -48,6 +48,7 @@ class CountingModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         self.asked.append(question)
         number = len(self.asked)

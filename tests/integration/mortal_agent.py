@@ -13,7 +13,7 @@ from stretto.agents.context import TaskContext
 from stretto.agents.worker import Worker
 from stretto.bus import failpoints
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from tests.integration.crew import Shout, Shouter, Words, no_memory
 from tests.integration.ground import open_ground
 
@@ -36,6 +36,7 @@ class FileModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{question}\n")

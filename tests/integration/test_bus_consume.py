@@ -230,9 +230,11 @@ async def test_what_was_on_its_way_when_stop_came_is_given_back_and_not_left_to_
                 )["num_waiting"]:
                     pass
             writer = other.connection.client._transport._io_writer  # type: ignore[union-attr]  # shown nowhere else
+            writer.transport.pause_reading()
             await put(ground, "t1")
             # Blocks on purpose: the message has come as far as the socket, and stop comes before anybody reads it.
             assert select.select([writer.get_extra_info("socket").fileno()], [], [], LIMIT_S)[0]
+            writer.transport.resume_reading()
             await running.stop()
             assert desk.taken.empty()
             two = Running(group, ground.queue.consumer(ROLE, slots=8), desk)

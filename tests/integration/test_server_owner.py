@@ -97,7 +97,7 @@ async def test_a_server_left_over_without_guard_does_not_keep_the_store(tmp_path
         guard = int((tmp_path / "nats.lock").read_text())
         # Held still, so that it has no time to end the server when it sees the guard die.
         os.kill(owner.pid, signal.SIGSTOP)
-        os.waitpid(owner.pid, os.WUNTRACED)
+        await asyncio.to_thread(os.waitpid, owner.pid, os.WUNTRACED)
         os.kill(guard, signal.SIGKILL)
         owner.kill()
         owner.wait()

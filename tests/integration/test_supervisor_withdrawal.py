@@ -16,7 +16,7 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from tests.integration.world import LIMIT_S, Given, Made, World, agent_of, eventually, open_world
 
 FOUR = """
@@ -43,6 +43,7 @@ class CostlyModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         return Reply(output=output_type.model_validate({"text": "thought"}), model=self.name, usage=COST)
 

@@ -26,7 +26,7 @@ from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.request import Request
 from stretto.shared.memory.client import MemoryClient
 from stretto.shared.models.errors import CannotDo
-from stretto.shared.models.protocol import Document, Model, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, Model, OnText, Output, Purse, Reply
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.decide import Limits
 from stretto.supervisor.loop import Supervisor
@@ -68,6 +68,7 @@ class NoModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         raise CannotDo(f"nobody gave this agent a model for {output_type.__name__}")
 

@@ -31,6 +31,7 @@ SCHEMA = json.loads((ROOT / "docs" / "protocol.schema.json").read_text(encoding=
 NO_SUBJECTS = {"parse_run", "run_of_log", "suspected", "stream", "runs_stream", "tasks_stream"}
 """Methods of `Subjects` that read a subject or name a stream."""
 WILDCARDS = {
+    "turns",
     "tasks_of",
     "tasks_of_run",
     "suspects_of",

@@ -10,7 +10,7 @@ from stretto.shared.contracts.decision import RoleOffer
 from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.offline import OfflineModel
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 from stretto.supervisor.planner import Planner, PlannerTask
 from stretto.supervisor.roles import BUILT_IN_ROLES, offer_of
@@ -32,6 +32,7 @@ class OneReply:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         self.instructions, self.question, self.documents = instructions, question, documents
         return Reply(output_type.model_validate(PROPOSAL.model_dump()), self.name, Usage(model_calls=1))

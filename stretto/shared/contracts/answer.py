@@ -33,6 +33,7 @@ class TaskReport(Value):
         state: how it ended; `skipped` when the run ended before it was needed or done.
         contributed: numbers of the citations that came from it.
         seconds: wall time over its attempts.
+        by_model: the part of `usage` that each model took.
     """
 
     task: Token
@@ -44,6 +45,7 @@ class TaskReport(Value):
     usage: Usage = Usage()
     models: tuple[str, ...] = ()
     contributed: tuple[int, ...] = ()
+    by_model: dict[str, Usage] = Field(default_factory=dict)
 
 
 class Answer(Message):
@@ -57,6 +59,7 @@ class Answer(Message):
         output: the output of the answering task when it is not a draft of ours.
         reason: for any state but completed, why, for people.
         confidence: 0 to 1; None when nothing was answered.
+        remarks: what people should know of how the answer came about, each once (see `TaskResult`).
     """
 
     TYPE: ClassVar[str] = "answer"
@@ -74,3 +77,4 @@ class Answer(Message):
     reason: str = ""
     retry_in_s: Annotated[float, Field(gt=0)] | None = None
     tasks: tuple[TaskReport, ...] = ()
+    remarks: tuple[str, ...] = ()

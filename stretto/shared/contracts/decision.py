@@ -6,6 +6,8 @@ from pydantic import Field
 
 from stretto.bus.message import Message, Value
 from stretto.bus.subjects import Token
+from stretto.shared.contracts.budget import Budget
+from stretto.shared.contracts.conversation import Conversation
 from stretto.shared.contracts.plan import Plan
 from stretto.shared.contracts.retry import RetryPolicy
 
@@ -31,23 +33,28 @@ class PlanMade(Value):
 
     Attributes:
         retries: the deployment's policy by role, as it was then: whoever decides later, with whatever settings, decides the same.
+        budget: the run's, as it was then; conversation: what was said in it before.
     """
 
     kind: Literal["plan_made"] = "plan_made"
     plan: Plan
     retries: dict[Token, RetryPolicy] = Field(default_factory=dict)
+    budget: Budget | None = None
+    conversation: Conversation | None = None
 
 
 class PlanningAsked(Value):
     """The planner agent makes the plan from these roles; if its proposals stay unusable, `fallback` is the plan.
 
-    `retries` as in `PlanMade`.
+    `retries`, `budget` and `conversation` as in `PlanMade`.
     """
 
     kind: Literal["planning_asked"] = "planning_asked"
     roles: tuple[RoleOffer, ...]
     fallback: Plan
     retries: dict[Token, RetryPolicy] = Field(default_factory=dict)
+    budget: Budget | None = None
+    conversation: Conversation | None = None
 
 
 class RoleUnserved(Value):

@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue
 
 from stretto.bus.message import Value
 from stretto.bus.subjects import Token
+from stretto.shared.contracts.ensemble import Ensemble
 
 __all__ = ["Plan", "PlannedTask", "Revision", "Source"]
 
@@ -37,6 +38,7 @@ class PlannedTask(Value):
         max_attempts: attempts in all, where the plan wants others than the role's retry policy says.
         time_limit_s: seconds one attempt may take; without one the run's deadline holds.
         revision: set on a reviewing task.
+        ensemble: several models are asked for each of its replies.
     """
 
     id: Token
@@ -46,6 +48,7 @@ class PlannedTask(Value):
     max_attempts: Annotated[int, Field(ge=1, le=20)] | None = None
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
     revision: Revision | None = None
+    ensemble: Ensemble | None = None
 
 
 class Plan(Value):

@@ -12,12 +12,13 @@ class Progress(Message):
     """One line of live progress.
 
     Attributes:
-        kind: `started` (an agent took a task), `note` (what it is doing), `waiting` (nobody serves a role that is due).
+        kind: `started` (an agent took a task), `note` (what it is doing), `waiting` (nobody serves a role that is due), `text`
+            (a piece of a reply while a model writes it: JSON, not yet checked; pieces may be lost or come again).
     """
 
     TYPE: ClassVar[str] = "progress"
 
-    kind: Literal["started", "note", "waiting"]
+    kind: Literal["started", "note", "waiting", "text"]
     role: Token
     task: Token | None = None
     attempt: int = 1

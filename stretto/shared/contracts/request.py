@@ -6,6 +6,7 @@ from pydantic import Field, JsonValue, field_validator
 
 from stretto.bus.message import Message
 from stretto.bus.subjects import Token
+from stretto.shared.contracts.budget import Budget
 
 __all__ = ["MAX_REQUEST_CHARS", "Request"]
 
@@ -22,6 +23,7 @@ class Request(Message):
         params: further input that playbooks may hand to tasks by name.
         conversation: the thread of runs that this one belongs to.
         deadline_s: seconds from acceptance until the run fails; without one the deployment's setting holds.
+        budget: what the run may take; where the deployment allows less, that holds.
     """
 
     TYPE: ClassVar[str] = "request"
@@ -32,6 +34,7 @@ class Request(Message):
     params: dict[str, JsonValue] = Field(default_factory=dict)
     conversation: Token | None = None
     deadline_s: Annotated[float, Field(gt=0, le=90 * 86_400)] | None = None
+    budget: Budget | None = None
 
     @field_validator("text")
     @classmethod

@@ -9,6 +9,7 @@ from stretto.bus.effect_failure import EffectFailure
 from stretto.bus.message import Value
 from stretto.bus.step import Step
 from stretto.shared.contracts.usage import Usage
+from stretto.shared.models.protocol import Hop, ToolCall
 
 __all__ = ["ModelOutcome", "models_of", "usage_of"]
 
@@ -17,15 +18,23 @@ class ModelOutcome(Value):
     """The output of a step of kind `model`: a model's reply.
 
     Attributes:
-        output: the reply, as data of the type that was asked for.
+        output: the reply, as data of the type that was asked for; None when it asked for tools.
         model: who gave it.
+        calls: the tools that it asked for, and `text` what it said with that.
+        prompt: name and digest of the template of its instructions; empty where they are of the agent's own making.
+        left_out: what did not fit into its budget of tokens, in words.
     """
 
-    output: dict[str, JsonValue]
+    output: dict[str, JsonValue] | None
     model: str
     usage: Usage = Usage()
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     request_id: str | None = None
+    hops: tuple[Hop, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    text: str = ""
+    prompt: str = ""
+    left_out: tuple[str, ...] = ()
 
 
 def usage_of(steps: Iterable[Step]) -> Usage:

@@ -6,6 +6,9 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from stretto.bus.message import Message, Value
 from stretto.bus.subjects import Token
+from stretto.shared.contracts.budget import Budget
+from stretto.shared.contracts.conversation import Conversation
+from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.contracts.question import Settled
 from stretto.shared.contracts.usage import Usage
 
@@ -25,6 +28,9 @@ class RunTask(Message):
         time_limit_s: how long this attempt may take; None for no limit of its own.
         settled: the questions that this attempt has asked so far, each settled, in the order in which they were asked. There are as many
             as times that it went on after waiting for a person.
+        budget: the run's.
+        ensemble: several models are asked for each reply.
+        conversation: what was said in it before the run, where the run is part of one.
     """
 
     TYPE: ClassVar[str] = "task"
@@ -39,6 +45,9 @@ class RunTask(Message):
     deadline: AwareDatetime | None = None
     time_limit_s: Annotated[float, Field(gt=0)] | None = None
     settled: tuple[Settled, ...] = ()
+    budget: Budget | None = None
+    ensemble: Ensemble | None = None
+    conversation: Conversation | None = None
 
 
 class TaskFailure(Value):
@@ -48,11 +57,13 @@ class TaskFailure(Value):
         kind: `retryable` (another attempt may succeed), `permanent`, or `misconfigured` (a person must change something).
         error: the error's class name.
         message: for people; never holds the content of documents or prompts.
+        retry_after_s: when whoever failed wants to be asked again at the earliest, where it said so.
     """
 
     kind: Literal["retryable", "permanent", "misconfigured"]
     error: str
     message: str
+    retry_after_s: Annotated[float, Field(ge=0)] | None = None
 
 
 class TaskResult(Message):
@@ -62,6 +73,8 @@ class TaskResult(Message):
         agent: the instance that did it.
         output: the agent's output model, as data; present exactly when `failure` is not.
         seconds: wall time of the attempt.
+        by_model: the part of `usage` that each model took.
+        remarks: what people should know of how the output came about (a model that was passed over, a budget that was spent), in sentences.
     """
 
     TYPE: ClassVar[str] = "result"
@@ -76,3 +89,5 @@ class TaskResult(Message):
     usage: Usage = Usage()
     models: tuple[str, ...] = ()
     seconds: Annotated[float, Field(ge=0)] = 0.0
+    by_model: dict[str, Usage] = Field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ from stretto.shared.models.offline_fields import fill_fields
 from stretto.shared.models.offline_plan import propose_plan
 from stretto.shared.models.offline_quotes import pick_quotes
 from stretto.shared.models.offline_review import judge_draft
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.shared.models.relevance import Embed
 
 __all__ = ["OfflineModel"]
@@ -49,6 +49,7 @@ class OfflineModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         """As `Model.generate`. The same call gives the same reply, as long as `embed` does.
 

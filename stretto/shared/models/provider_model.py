@@ -15,7 +15,7 @@ from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import BadReply, CannotDo, ContextOverflow, ModelError, Refused, TimedOut, Truncated
 from stretto.shared.models.exchange import Ask, Endpoint, Means, Said, Shape, Turn
 from stretto.shared.models.fault import ShapeRefused
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.shared.models.reply_text import Unfit, read_output
 from stretto.shared.models.schema import plain_schema, strict_schema
 from stretto.shared.prompt import render_prompt
@@ -88,6 +88,7 @@ class ProviderModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         """As `Model.generate`."""
         tally = _Tally()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError, model_v
 from stretto.bus.message import Value
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import BadReply, CannotDo, ModelUnavailable, ScriptMismatch
-from stretto.shared.models.protocol import Document, OnText, Output, Reply
+from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 
 __all__ = ["ScriptLine", "ScriptedModel"]
 
@@ -109,6 +109,7 @@ class ScriptedModel:
         question: str = "",
         documents: Sequence[Document] = (),
         on_text: OnText | None = None,
+        purse: Purse | None = None,
     ) -> Reply[Output]:
         """As `Model.generate`.
 

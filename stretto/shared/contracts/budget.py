@@ -1,0 +1,34 @@
+"""Budget: what a run may take at most, and what happens when that is not enough."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from stretto.bus.message import Value
+
+__all__ = ["AtEdge", "Budget"]
+
+AtEdge = Literal["fail", "finish", "ask"]
+"""What happens when a budget is used up: the run fails, ends with what costs nothing (and says so), or a person is asked for more."""
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+class Budget(Value):
+    """Limits of a run; None where there is no limit.
+
+    Attributes:
+        usd: US dollars for model calls.
+        tokens: of all model calls, those that are read and those that are written.
+        tasks: how many tasks, attempts and rounds of revision not counted.
+        seconds: from acceptance to the answer.
+        at_edge: see `AtEdge`; `seconds` always fails.
+    """
+
+    usd: Annotated[float, Field(ge=0, le=1_000_000)] | None = None
+    tokens: _Count | None = None
+    model_calls: _Count | None = None
+    tool_calls: _Count | None = None
+    tasks: _Count | None = None
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    at_edge: AtEdge = "fail"

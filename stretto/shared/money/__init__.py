@@ -1,0 +1,1 @@
+"""Money: what calls cost, what may be spent, and what was."""
