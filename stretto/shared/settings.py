@@ -4,19 +4,21 @@ import difflib
 import json
 import os
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as VariableUnreadable
 
 from stretto.bus.connection import ConnectionOptions
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects, Token
+from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.retry import RetryPolicy
 from stretto.shared.models.provider_settings import ProviderSettings
+from stretto.shared.money.tenant_budget import TenantBudget
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -28,12 +30,16 @@ class SettingsError(Exception):
     """A setting is wrong; the text names it and says what would be right."""
 
 
-def _spelt_right(value: object) -> object:
-    """Refuse fields that no policy has: as a message it would only ignore them."""
-    for name in value if isinstance(value, Mapping) else ():  # pyright: ignore[reportUnknownVariableType]  # whatever was written
-        if name not in RetryPolicy.model_fields:
-            raise ValueError(f"there is no {name!r}: use {', '.join(RetryPolicy.model_fields)}")
-    return value  # pyright: ignore[reportUnknownVariableType]  # it is validated next
+def _spelt_right(kind: type[BaseModel]) -> Callable[[object], object]:
+    """Refuses fields that a `kind` has not: as a message it would only ignore them."""
+
+    def check(value: object) -> object:
+        for name in value if isinstance(value, Mapping) else ():  # pyright: ignore[reportUnknownVariableType]  # whatever was written
+            if name not in kind.model_fields:
+                raise ValueError(f"there is no {name!r}: use {', '.join(kind.model_fields)}")
+        return value  # pyright: ignore[reportUnknownVariableType]  # it is validated next
+
+    return check
 
 
 def _default_data_dir() -> Path:
@@ -56,6 +62,8 @@ class Settings(BaseSettings):
         role_wait_s: how long a run waits for somebody to serve a role that it needs.
         retries: which failed tasks are tried again, how often and when, by role; `default` holds for the roles that are not named, and
             for what a role's policy leaves out.
+        budget: what each run may take at most; requests and playbooks may allow less.
+        tenant_budgets: what all runs of a tenant may take in a day and in a month; `default` holds for the tenants that are not named.
         grace_s: how long a process that is told to stop may finish what it has in hand.
         sync_always: the embedded server writes to disk before it acknowledges.
     """
@@ -84,9 +92,11 @@ class Settings(BaseSettings):
     grace_s: Annotated[float, Field(ge=0)] = 10.0
     sync_always: bool = True
     log_level: str = "WARNING"
-    retries: Mapping[Token, Annotated[RetryPolicy, BeforeValidator(_spelt_right)]] = Field(
+    retries: Mapping[Token, Annotated[RetryPolicy, BeforeValidator(_spelt_right(RetryPolicy))]] = Field(
         default_factory=lambda: {_DEFAULT: RetryPolicy()}
     )
+    budget: Annotated[Budget, BeforeValidator(_spelt_right(Budget))] | None = None
+    tenant_budgets: Mapping[Token, TenantBudget] = Field(default_factory=dict[Token, TenantBudget])
 
     @field_validator("data_dir", "nats_credentials", "nats_server", mode="after")
     @classmethod

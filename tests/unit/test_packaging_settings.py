@@ -11,7 +11,7 @@ from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.settings import Settings
 
 EXAMPLE = (Path(__file__).parents[2] / "stretto.toml.example").read_text(encoding="utf-8")
-UNCOMMENTED = re.sub(r"^# (?=[a-z_]+ = |\[(retries|providers))", "", EXAMPLE, flags=re.MULTILINE)
+UNCOMMENTED = re.sub(r"^# (?=[a-z_]+ = |\[[a-z_]+(\.|\]))", "", EXAMPLE, flags=re.MULTILINE)
 
 
 def test_it_holds_every_setting_and_no_other() -> None:
