@@ -136,12 +136,12 @@ def _memory_packages(settings: Settings) -> Finding:
 async def _model(settings: Settings) -> Finding:
     try:
         async with Providers(settings.providers) as providers:
-            model_of(settings.model, providers=providers)
+            model_of(settings.model or "offline", providers=providers)
     except (SettingsError, ModelError) as error:
         found, _, advice = str(error).removeprefix("settings: ").partition(": ")
         return Finding("model", "fail", found, advice)
-    note = " (extracts sentences; no language model)" if settings.model == "offline" else ""
-    return Finding("model", "ok", f"{settings.model}{note}")
+    note = " (extracts sentences; no language model)" if settings.model in (None, "offline") else ""
+    return Finding("model", "ok", f"{settings.model or "offline"}{note}")
 
 
 def _playbooks(settings: Settings) -> Finding:

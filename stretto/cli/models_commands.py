@@ -29,14 +29,14 @@ async def list_providers(settings: Settings, *, as_json: bool) -> int:
     async with Providers(settings.providers) as providers:
         found = [_row(providers, name) for name in sorted(providers.settings)]
     if as_json:
-        write_json({"model": settings.model, "providers": found})
+        write_json({"model": settings.model or "offline", "providers": found})
         return ExitCode.OK
     write_table(
         ("provider", "protocol", "address", "state"),
         [("offline", "", "", "ready")]
         + [(row["provider"], row["api"], row["base_url"], row["state"]) for row in found],
     )
-    print(f"\nAgents use {settings.model} (setting `model`).")  # noqa: T201 (the command's own output)
+    print(f"\nAgents use {settings.model or "offline"} (setting `model`).")  # noqa: T201 (the command's own output)
     return ExitCode.OK
 
 
@@ -56,7 +56,7 @@ async def try_models(settings: Settings, names: Sequence[str], *, as_json: bool)
     Raises:
         SettingsError: there is no model of a name.
     """
-    names = names or [settings.model]
+    names = names or [settings.model or "offline"]
     for name in names:
         check_model(name, settings.providers)
     async with Providers(settings.providers) as providers:

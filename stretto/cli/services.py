@@ -34,7 +34,7 @@ def open_model(process: Process, providers: Providers) -> Model:
     """
     settings = process.settings
     memory = process.memory_of(settings.tenant, patience_s=_MEMORY_PATIENCE_S)
-    return model_of(settings.model, providers=providers, embed=memory.embed)
+    return model_of(settings.model or "offline", providers=providers, embed=memory.embed)
 
 
 def agent_service(process: Process, agent: Agent[Any, Any], model: Model, *, slots: int | None = None) -> Worker:

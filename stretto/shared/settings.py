@@ -42,6 +42,11 @@ def _spelt_right(kind: type[BaseModel]) -> Callable[[object], object]:
     return check
 
 
+def _listed(value: object) -> object:
+    """One name is a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
 def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "stretto"
 
@@ -55,7 +60,9 @@ class Settings(BaseSettings):
         nats_credentials: path of a NATS credentials file.
         prefix: first token of all subjects; deployments with different ones share a server without meeting.
         tenant, principal: for whom the command line speaks.
-        model: what agents think with: `offline`, `PROVIDER:MODEL`, or `scripted:FILE` for tests.
+        model: what all agents think with: `offline`, `PROVIDER:MODEL`, or `scripted:FILE` for tests. Unset, keys in the environment decide.
+        models: by role, the models that are asked one after the other until one answers; `default` holds for the roles that are not named.
+        confidence: by role, how sure a model must be, 0 to 1, if the next one is not to be asked; `default` likewise.
         providers: language models' providers, by the name that stands before their models.
         playbooks: folders with playbooks beside the built-in ones.
         run_deadline_s: how long a run may take that sets no limit of its own.
@@ -82,7 +89,11 @@ class Settings(BaseSettings):
     shards: Annotated[int, Field(ge=1, le=256)] = 4
     replicas: Annotated[int, Field(ge=1, le=5)] = 1
     retention_days: Annotated[int, Field(ge=1)] = 90
-    model: str = "offline"
+    model: str | None = None
+    models: dict[Token, Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]] = Field(
+        default_factory=dict[str, tuple[str, ...]]
+    )
+    confidence: dict[Token, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict[str, float])
     providers: dict[Token, ProviderSettings] = Field(default_factory=dict[Token, ProviderSettings])
     playbooks: tuple[Path, ...] = ()
     run_deadline_s: Annotated[float, Field(gt=0)] = 900.0
