@@ -141,7 +141,7 @@ async def _model(settings: Settings) -> Finding:
         found, _, advice = str(error).removeprefix("settings: ").partition(": ")
         return Finding("model", "fail", found, advice)
     note = " (extracts sentences; no language model)" if settings.model in (None, "offline") else ""
-    return Finding("model", "ok", f"{settings.model or "offline"}{note}")
+    return Finding("model", "ok", f"{settings.model or 'offline'}{note}")
 
 
 def _playbooks(settings: Settings) -> Finding:

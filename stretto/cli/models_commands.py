@@ -36,7 +36,7 @@ async def list_providers(settings: Settings, *, as_json: bool) -> int:
         [("offline", "", "", "ready")]
         + [(row["provider"], row["api"], row["base_url"], row["state"]) for row in found],
     )
-    print(f"\nAgents use {settings.model or "offline"} (setting `model`).")  # noqa: T201 (the command's own output)
+    print(f"\nAgents use {settings.model or 'offline'} (setting `model`).")  # noqa: T201 (the command's own output)
     return ExitCode.OK
 
 
