@@ -4,6 +4,7 @@ ModelError
 ├── ModelUnavailable    try again later, or the next model
 │   ├── RateLimited     too many requests or tokens by us: not before `retry_after_s`
 │   ├── Overloaded      no room for anybody at the provider
+│   ├── CircuitOpen     it failed again and again lately: it is left alone for a while
 │   └── TimedOut        no whole answer within the time limit; it may have been paid for
 ├── BadReply            the reply does not fit the output type, after repairs: the next model may do better
 ├── Refused             the model declines to answer: the next model, or a person
@@ -22,6 +23,7 @@ from stretto.shared.contracts.usage import Usage
 __all__ = [
     "BadReply",
     "CannotDo",
+    "CircuitOpen",
     "ContextOverflow",
     "KeyMissing",
     "ModelError",
@@ -81,6 +83,10 @@ class RateLimited(ModelUnavailable):
 
 class Overloaded(ModelUnavailable):
     """The provider has no room for anybody."""
+
+
+class CircuitOpen(ModelUnavailable):
+    """The model failed again and again lately, and is not asked now; `retry_after_s` says when it will be."""
 
 
 class TimedOut(ModelUnavailable):
