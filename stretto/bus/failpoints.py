@@ -20,6 +20,8 @@ FAILPOINTS = frozenset(
         "agent.step.before_call",
         "agent.step.before_record",
         "agent.step.recorded",
+        "agent.reserved",
+        "agent.before_settle",
         "agent.before_question",
         "agent.question_asked",
         "agent.before_result",

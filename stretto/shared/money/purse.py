@@ -1,0 +1,165 @@
+"""BudgetPurse: what an attempt may spend: of its run's budget, and of its tenant's for the day and the month."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from math import ceil
+from typing import Final, NamedTuple, Protocol
+
+from stretto.bus.envelope import new_id
+from stretto.bus.failpoints import reach
+from stretto.shared.contracts.account import NANOS, AccountKind, Amounts, Unit
+from stretto.shared.contracts.usage import Usage
+from stretto.shared.money.account import Ask, Granted, Shortage
+from stretto.shared.money.errors import BudgetSpent, PriceUnknown
+from stretto.shared.money.ledger import Ledger
+from stretto.shared.money.wording import amount_text
+
+__all__ = ["BudgetPurse", "Budgeted", "Priced", "Prices", "nanos_of"]
+
+_LEAST_OUTPUT_TOKENS: Final = 512
+"""A reply that may get no longer is of no use: it would be cut off, and paid for."""
+_LOOK_AGAIN_S: Final = 0.5
+
+
+class Priced(Protocol):
+    """What a model costs."""
+
+    def cost_usd(self, usage: Usage) -> float:
+        """US dollars."""
+        ...
+
+
+class Prices(Protocol):
+    """What models cost."""
+
+    def price_of(self, model: str) -> Priced | None:
+        """Of `provider:model`; None where nobody knows."""
+        ...
+
+
+class Budgeted(NamedTuple):
+    """An account that has limits: whose budget it is, in words, and its ledger."""
+
+    account: AccountKind
+    whose: str
+    ledger: Ledger
+
+
+class BudgetPurse:
+    """Reserves each call on every account that has limits, and settles it there.
+
+    Where calls in flight may leave enough over, it is waited for them.
+
+    Args:
+        accounts: those that count now: days pass.
+        now: the server's time.
+    """
+
+    def __init__(
+        self, *, accounts: Callable[[], Sequence[Budgeted]], prices: Prices, now: Callable[[], datetime]
+    ) -> None:
+        self._accounts = accounts
+        self._prices = prices
+        self._now = now
+
+    async def for_model(self, model: str, *, input_tokens: int, output_tokens: int) -> "BudgetGrant":
+        """As `Purse.for_model`. Where the budget has no more left the reply may be shorter, but never shorter than 512 tokens."""
+        accounts = self._accounts()
+        price = self._prices.price_of(model)
+        if price is None and any(one.ledger.limits.nanos is not None for one in accounts):
+            raise PriceUnknown(
+                f"a budget in US dollars holds, and nobody knows what {model} costs: add it to stretto.toml, in USD per million "
+                f'tokens, as in: [prices."{model}"] input = 1.0, output = 4.0'
+            )
+        read, all_ = 0, 0
+        if price is not None:
+            read = nanos_of(price.cost_usd(Usage(input_tokens=input_tokens)))
+            all_ = nanos_of(price.cost_usd(Usage(input_tokens=input_tokens, output_tokens=output_tokens)))
+        ask = Ask(
+            fixed=Amounts(nanos=read, tokens=input_tokens, model_calls=1),
+            each=Amounts(nanos=ceil((all_ - read) / output_tokens) if output_tokens else 0, tokens=1),
+            output_tokens=output_tokens,
+            least=min(output_tokens, _LEAST_OUTPUT_TOKENS),
+        )
+        return await self._reserve(ask, f"a call of {model}")
+
+    async def for_tool(self, name: str) -> "BudgetGrant":
+        """As `Purse.for_tool`."""
+        return await self._reserve(Ask(fixed=Amounts(tool_calls=1)), f"a call of the tool {name}")
+
+    async def raise_run(self, unit: Unit, by: int, *, reason: str) -> None:
+        """Add to the limits of the run's budget, once for each `reason`."""
+        for one in self._accounts():
+            if one.account == "run":
+                await one.ledger.raise_limits(reason, Amounts.model_validate({unit: by}))
+
+    async def _reserve(self, ask: Ask, what: str) -> "BudgetGrant":
+        while True:
+            accounts, reservation = self._accounts(), new_id()
+            try:
+                found = await asyncio.gather(*(one.ledger.reserve(reservation, ask) for one in accounts))
+            except BaseException:
+                _give_back(accounts, reservation)
+                raise
+            short = [(one, how) for one, how in zip(accounts, found, strict=True) if isinstance(how, Shortage)]
+            if not short:
+                reach("agent.reserved")
+                granted = [how.output_tokens for how in found if isinstance(how, Granted)]
+                tokens = min(granted, default=ask.output_tokens)
+                return BudgetGrant([one.ledger for one in accounts], reservation, tokens)
+            _give_back([one for one, how in zip(accounts, found, strict=True) if isinstance(how, Granted)], reservation)
+            for one, how in short:
+                if how.retry_at is None:
+                    raise _spent(one, how, what)
+            one, how = short[0]
+            left_s = _LOOK_AGAIN_S if how.retry_at is None else (how.retry_at - self._now()).total_seconds()
+            await one.ledger.changed(within_s=min(_LOOK_AGAIN_S, max(left_s, 0.0)))
+
+
+class BudgetGrant:
+    """One reserved call. `output_tokens`: how long its reply may get."""
+
+    def __init__(self, ledgers: Sequence[Ledger], reservation: str, output_tokens: int) -> None:
+        self._ledgers = ledgers
+        self._reservation = reservation
+        self._output_tokens = output_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        return self._output_tokens
+
+    async def settle(self, usage: Usage) -> None:
+        """As `Grant.settle`; a second time it counts for nothing."""
+        reach("agent.before_settle")
+        took = Amounts(
+            nanos=nanos_of(usage.cost_usd),
+            tokens=usage.input_tokens + usage.output_tokens,
+            model_calls=usage.model_calls,
+            tool_calls=usage.tool_calls,
+        )
+        await asyncio.gather(*(ledger.settle(self._reservation, took) for ledger in self._ledgers))
+
+
+def nanos_of(usd: float) -> int:
+    """Billionths of a US dollar, to the nearest."""
+    return round(usd * NANOS)
+
+
+def _give_back(accounts: Sequence[Budgeted], reservation: str) -> None:
+    for one in accounts:
+        one.ledger.give_back(reservation)
+
+
+def _spent(budgeted: Budgeted, shortage: Shortage, what: str) -> BudgetSpent:
+    unit, limit, spent = shortage.unit, shortage.limit, shortage.spent
+    left = max(0, limit - spent)
+    return BudgetSpent(
+        f"{budgeted.whose} of {amount_text(unit, limit)} is used up: {amount_text(unit, spent)} spent, {amount_text(unit, left)} left, "
+        f"and {what} needs at least {amount_text(unit, shortage.needed)}",
+        account=budgeted.account,
+        unit=unit,
+        limit=limit,
+        spent=spent,
+        needed=shortage.needed,
+    )
