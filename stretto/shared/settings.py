@@ -18,6 +18,7 @@ from stretto.bus.subjects import Subjects, Token
 from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.retry import RetryPolicy
 from stretto.shared.models.provider_settings import ProviderSettings
+from stretto.shared.money.price import Price
 from stretto.shared.money.tenant_budget import TenantBudget
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
         models: by role, the models that are asked one after the other until one answers; `default` holds for the roles that are not named.
         confidence: by role, how sure a model must be, 0 to 1, if the next one is not to be asked; `default` likewise.
         providers: language models' providers, by the name that stands before their models.
+        prices: what models cost, by `PROVIDER:MODEL` or `PROVIDER:*`; before those that genai-prices knows.
         playbooks: folders with playbooks beside the built-in ones.
         run_deadline_s: how long a run may take that sets no limit of its own.
         role_wait_s: how long a run waits for somebody to serve a role that it needs.
@@ -95,6 +97,7 @@ class Settings(BaseSettings):
     )
     confidence: dict[Token, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict[str, float])
     providers: dict[Token, ProviderSettings] = Field(default_factory=dict[Token, ProviderSettings])
+    prices: dict[str, Price] = Field(default_factory=dict[str, Price])
     playbooks: tuple[Path, ...] = ()
     run_deadline_s: Annotated[float, Field(gt=0)] = 900.0
     role_wait_s: Annotated[float, Field(gt=0)] = 30.0

@@ -40,6 +40,7 @@ class ProviderSettings(BaseModel):
         stall_limit_s: how long a streamed reply may stand still.
         max_output_tokens: how long a reply may get, thoughts included.
         repairs: how often a reply that does not fit its type is sent back.
+        requests_per_minute, tokens_per_minute: what all processes of the deployment together send it, and take of it; None for no limit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -51,6 +52,8 @@ class ProviderSettings(BaseModel):
     stall_limit_s: Annotated[float, Field(gt=0)] = 60.0
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
     repairs: Annotated[int, Field(ge=0, le=9)] = 2
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
