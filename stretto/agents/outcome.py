@@ -12,12 +12,24 @@ from stretto.bus.envelope import describe
 from stretto.bus.errors import JournalMismatch, RetryLater, TooLarge
 from stretto.shared.contracts.task import TaskFailure
 from stretto.shared.memory.errors import MemoryFailed, MemoryRefused
-from stretto.shared.models.errors import CannotDo, ContextOverflow, NotConfigured, Refused, Truncated
+from stretto.shared.models.errors import (
+    BadReply,
+    CannotDo,
+    ContextOverflow,
+    ModelUnavailable,
+    NotConfigured,
+    Refused,
+    Truncated,
+)
+from stretto.shared.money.errors import BudgetSpent, MoneyError, PriceUnknown
 
 __all__ = ["failure_of", "input_of", "is_foreseen", "output_of"]
 
 _FINAL = (CannotDo, ContextOverflow, Refused, Truncated)
-"""What a model says that it would say again. The texts are made for people and hold no content."""
+"""What a model says that it would say again."""
+
+_MODELS = (*_FINAL, BadReply, ModelUnavailable, NotConfigured)
+"""The models' errors whose texts are made for people and hold no content."""
 
 _OUTPUT: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, JsonValue], config=ConfigDict(allow_inf_nan=False))
 
@@ -54,15 +66,15 @@ def output_of(agent: Agent[Any, Any], output: object) -> dict[str, Any]:
 
 def is_foreseen(error: Exception) -> bool:
     """Whether the text of an error is made for people, and holds no content."""
-    return isinstance(error, (AgentError, *_FINAL, JournalMismatch, MemoryFailed, NotConfigured, RetryLater, TooLarge))
+    return isinstance(error, (AgentError, *_MODELS, JournalMismatch, MemoryFailed, MoneyError, RetryLater, TooLarge))
 
 
 def failure_of(error: Exception) -> TaskFailure:
     """What an error means for the next attempt. Texts of unknown errors may hold content: only their names are told."""
     match error:
-        case TaskMisconfigured() | NotConfigured():
+        case TaskMisconfigured() | NotConfigured() | PriceUnknown():
             kind = "misconfigured"
-        case TaskPermanent() | MemoryRefused() | TooLarge():
+        case TaskPermanent() | BudgetSpent() | MemoryRefused() | TooLarge():
             kind = "permanent"
         case _ if isinstance(error, _FINAL):
             kind = "permanent"
@@ -70,4 +82,5 @@ def failure_of(error: Exception) -> TaskFailure:
             kind = "retryable"
     name = error.error if isinstance(error, EffectFailed) else type(error).__name__
     message = str(error) if is_foreseen(error) else "the agent failed; its log says where"
-    return TaskFailure.model_validate({"kind": kind, "error": name, "message": message})
+    wait_s = error.retry_after_s if isinstance(error, ModelUnavailable) else None
+    return TaskFailure.model_validate({"kind": kind, "error": name, "message": message, "retry_after_s": wait_s})

@@ -33,7 +33,8 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.task import RunTask, TaskResult
 from stretto.shared.memory.protocol import Memory
-from stretto.shared.models.protocol import Model
+from stretto.shared.models.chain import ModelChain
+from stretto.shared.models.protocol import Hop, Model
 from stretto.shared.tools.protocol import Tool
 
 __all__ = ["Worker"]
@@ -124,7 +125,8 @@ class Worker:
             started_at=self._started_at,
             slots=self._slots,
             busy=self._consumer.busy,
-            models=(self._model.name,),
+            models=self._model.names if isinstance(self._model, ModelChain) else (self._model.name,),
+            health=self._model.health if isinstance(self._model, ModelChain) else (),
             input_schema=self._input_schema,
             output_schema=self._output_schema,
         )
@@ -194,6 +196,9 @@ class Worker:
         async def progress(text: str) -> None:
             await self._reporter.tell(key, "note", text)
 
+        async def on_hop(hop: Hop) -> None:
+            await progress(f"{hop.model} is passed over ({hop.reason}): the next model is asked")
+
         settled = [one.position for one in task.settled]
         return Attempt(
             agent=self._agent,
@@ -207,7 +212,7 @@ class Worker:
                 settled=settled,
                 grace_s=self._replay_grace_s,
             ),
-            model=self._model,
+            model=self._model.telling(on_hop) if isinstance(self._model, ModelChain) else self._model,
             memory=self._memory_of(key.run.tenant),
             tools=self._tools,
             put=put,

@@ -19,13 +19,13 @@ from stretto.bus.streams import deployment_streams
 from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
 from stretto.cli.errors import ExitCode
-from stretto.cli.models import model_of
+from stretto.cli.models import check_models, choices, model_of
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
 from stretto.cli.running_system import running_url
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.memory.service import MEMORY_ROLE
-from stretto.shared.models.errors import ModelError
+from stretto.shared.models.errors import ModelError, NotConfigured
 from stretto.shared.models.providers import Providers
 from stretto.shared.settings import Settings, SettingsError
 from stretto.supervisor.errors import PlaybookError
@@ -134,14 +134,34 @@ def _memory_packages(settings: Settings) -> Finding:
 
 
 async def _model(settings: Settings) -> Finding:
+    """What the roles think with, and what their models lack."""
+    chains: dict[tuple[str, ...], list[str]] = {}
     try:
+        check_models(settings)
         async with Providers(settings.providers) as providers:
-            model_of(settings.model or "offline", providers=providers)
+            for role, choice in choices(settings).items():
+                chains.setdefault(choice.names, []).append(role)
+            lacking = {name: _lack(name, providers) for names in chains for name in names}
     except (SettingsError, ModelError) as error:
         found, _, advice = str(error).removeprefix("settings: ").partition(": ")
         return Finding("model", "fail", found, advice)
-    note = " (extracts sentences; no language model)" if settings.model in (None, "offline") else ""
-    return Finding("model", "ok", f"{settings.model or 'offline'}{note}")
+    for names, roles in chains.items():
+        if all(lacking[name] for name in names):
+            found, _, advice = lacking[names[0]].partition(": ")
+            return Finding("model", "fail", f"{found} ({', '.join(roles)})" if len(chains) > 1 else found, advice)
+    missing = sorted({why for why in lacking.values() if why})
+    if missing:
+        return Finding("model", "warn", "; ".join(missing), "until then the next model of the chain answers")
+    note = " (extracts sentences; no language model)" if chains.keys() == {("offline",)} else ""
+    return Finding("model", "ok", "; ".join(", then ".join(names) for names in chains) + note)
+
+
+def _lack(name: str, providers: Providers) -> str:
+    try:
+        model_of(name, providers=providers)
+    except NotConfigured as error:
+        return str(error)
+    return ""
 
 
 def _playbooks(settings: Settings) -> Finding:

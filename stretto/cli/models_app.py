@@ -11,13 +11,13 @@ __all__ = ["models_app"]
 models_app = typer.Typer(no_args_is_help=True, help="The language models that can be used here.")
 
 Names = Annotated[
-    list[str] | None, typer.Argument(help="Models, as PROVIDER:MODEL; without any, the one of the settings.")
+    list[str] | None, typer.Argument(help="Models, as PROVIDER:MODEL; without any, those of the settings.")
 ]
 
 
 @models_app.command("list")
 def models_list(as_json: Json = False) -> None:
-    """The providers of language models, and what each lacks. Nothing is sent to them."""
+    """The providers of language models and what each lacks, and the models that each role asks. Nothing is sent to them."""
     from stretto.cli.execute import execute
     from stretto.cli.models_commands import list_providers
 

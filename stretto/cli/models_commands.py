@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from stretto.cli.errors import ExitCode
-from stretto.cli.models import check_model, model_of
+from stretto.cli.models import Choice, check_model, check_models, choices, model_of
 from stretto.cli.output import write_json, write_table
 from stretto.shared.models.errors import ModelError
 from stretto.shared.models.exchange import Means
@@ -25,19 +25,34 @@ _MEANS: Final[dict[Means | None, str]] = {
 
 
 async def list_providers(settings: Settings, *, as_json: bool) -> int:
-    """Every provider, where it is, and what it lacks. Nothing is sent to any."""
+    """Every provider, where it is, and what it lacks; and the models that each role asks. Nothing is sent to any.
+
+    Raises:
+        SettingsError: the settings name a model that there cannot be.
+    """
+    check_models(settings)
+    chosen = choices(settings)
     async with Providers(settings.providers) as providers:
         found = [_row(providers, name) for name in sorted(providers.settings)]
     if as_json:
-        write_json({"model": settings.model or "offline", "providers": found})
+        roles = {
+            role: {"models": list(choice.names), "set_by": choice.origin, "confidence": choice.confidence}
+            for role, choice in chosen.items()
+        }
+        write_json({"roles": roles, "providers": found})
         return ExitCode.OK
     write_table(
         ("provider", "protocol", "address", "state"),
         [("offline", "", "", "ready")]
         + [(row["provider"], row["api"], row["base_url"], row["state"]) for row in found],
     )
-    print(f"\nAgents use {settings.model or 'offline'} (setting `model`).")  # noqa: T201 (the command's own output)
+    write_table(("role", "models", "set by"), ((role, *_chosen(choice)) for role, choice in chosen.items()))
     return ExitCode.OK
+
+
+def _chosen(choice: Choice) -> tuple[str, str]:
+    sure = f", each unless it is sure to {choice.confidence:g}" if choice.confidence is not None else ""
+    return ", then ".join(choice.names) + sure, choice.origin or "nothing: there are no keys"
 
 
 def _row(providers: Providers, name: str) -> dict[str, Any]:
@@ -51,12 +66,12 @@ def _row(providers: Providers, name: str) -> dict[str, Any]:
 
 
 async def try_models(settings: Settings, names: Sequence[str], *, as_json: bool) -> int:
-    """Call each model once, the one of the settings when none is named. 1 when one of them does not answer as it should.
+    """Call each model once, those of the settings when none is named. 1 when one of them does not answer as it should.
 
     Raises:
         SettingsError: there is no model of a name.
     """
-    names = names or [settings.model or "offline"]
+    names = names or [name for choice in choices(settings).values() for name in choice.names]
     for name in names:
         check_model(name, settings.providers)
     async with Providers(settings.providers) as providers:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from stretto.agents.agent import Agent
 from stretto.agents.worker import Worker
 from stretto.bus.subjects import check_token
-from stretto.cli.models import model_of
+from stretto.cli.models import Models
 from stretto.shared.memory.client import MemoryClient
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.protocol import Memory
@@ -18,23 +18,21 @@ from stretto.shared.models.providers import Providers
 from stretto.shared.process import Process, Service
 from stretto.shared.settings import Settings
 
-__all__ = ["agent_service", "memory_service", "open_memory", "open_model", "supervisor_services"]
+__all__ = ["agent_service", "memory_service", "open_memory", "open_models", "supervisor_services"]
 
 _MEMORY_PATIENCE_S: Final = 20.0
 """A task waits so long for a memory service that is just being restarted, before the attempt fails."""
 
 
-def open_model(process: Process, providers: Providers) -> Model:
-    """The deployment's model; all agents of a process share it.
+def open_models(process: Process, providers: Providers) -> Models:
+    """The models that the settings name; all agents of a process share them.
 
     Raises:
-        SettingsError: it is unknown.
-        NotConfigured, KeyMissing: its provider lacks something; the text says what.
-        ScriptMismatch: the script cannot be read.
+        SettingsError: there cannot be one of that name.
     """
     settings = process.settings
     memory = process.memory_of(settings.tenant, patience_s=_MEMORY_PATIENCE_S)
-    return model_of(settings.model or "offline", providers=providers, embed=memory.embed)
+    return Models(settings, providers=providers, embed=memory.embed)
 
 
 def agent_service(process: Process, agent: Agent[Any, Any], model: Model, *, slots: int | None = None) -> Worker:
@@ -55,11 +53,12 @@ def agent_service(process: Process, agent: Agent[Any, Any], model: Model, *, slo
     )
 
 
-def supervisor_services(process: Process, model: Model) -> tuple[Service, ...]:
+def supervisor_services(process: Process, models: Models) -> tuple[Service, ...]:
     """A supervisor, and the planner agent beside it.
 
     Raises:
         PlaybookError: a playbook is wrong; the text says where.
+        NotConfigured, KeyMissing, ScriptMismatch: the planner has no model that can be used; the text says why.
     """
     from stretto.supervisor.choose import Chooser
     from stretto.supervisor.decide import Limits
@@ -81,7 +80,7 @@ def supervisor_services(process: Process, model: Model) -> tuple[Service, ...]:
         instance=process.instance,
     )
     beside = replace(process, instance=process.instance.replace("supervisor", "planner", 1))
-    return supervisor, agent_service(beside, Planner(), model)
+    return supervisor, agent_service(beside, Planner(), models.of(Planner.role))
 
 
 @contextlib.asynccontextmanager

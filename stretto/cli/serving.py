@@ -11,7 +11,7 @@ from dataclasses import replace
 from stretto.bus import failpoints
 from stretto.bus.server.owner import running
 from stretto.cli.owner import end_with_owner
-from stretto.cli.services import agent_service, memory_service, open_memory, open_model, supervisor_services
+from stretto.cli.services import agent_service, memory_service, open_memory, open_models, supervisor_services
 from stretto.shared.models.providers import Providers
 from stretto.shared.process import Process, Service, open_process, serve
 from stretto.shared.settings import Settings
@@ -28,7 +28,7 @@ async def serve_agent(settings: Settings, name: str, *, slots: int | None, owned
     agent = load_agent(name)
 
     def build(process: Process, providers: Providers) -> Sequence[Service]:
-        return [agent_service(process, agent, open_model(process, providers), slots=slots)]
+        return [agent_service(process, agent, open_models(process, providers).of(agent.role), slots=slots)]
 
     return await _serve_thinking(settings, agent.role, build, owned=owned)
 
@@ -37,7 +37,7 @@ async def serve_supervisor(settings: Settings, *, owned: bool) -> int:
     """Serve as a supervisor, with the planner."""
 
     def build(process: Process, providers: Providers) -> Sequence[Service]:
-        return supervisor_services(process, open_model(process, providers))
+        return supervisor_services(process, open_models(process, providers))
 
     return await _serve_thinking(settings, "supervisor", build, owned=owned)
 
@@ -49,14 +49,14 @@ async def serve_team(settings: Settings, *, owned: bool) -> int:
     agents = [load_agent(name) for name in TEAM]
 
     def build(process: Process, providers: Providers) -> Sequence[Service]:
-        model = open_model(process, providers)
+        models = open_models(process, providers)
 
         def as_role(role: str) -> Process:
             return replace(process, instance=f"{role}{process.instance.removeprefix('team')}")
 
         return [
-            *supervisor_services(as_role("supervisor"), model),
-            *(agent_service(as_role(agent.role), agent, model) for agent in agents),
+            *supervisor_services(as_role("supervisor"), models),
+            *(agent_service(as_role(agent.role), agent, models.of(agent.role)) for agent in agents),
         ]
 
     return await _serve_thinking(settings, "team", build, owned=owned)

@@ -55,7 +55,7 @@ def user(tmp_path: Path, server: ProviderServer) -> Stretto:
 async def test_the_list_tells_what_each_provider_lacks_and_no_key(user: Stretto, server: ProviderServer) -> None:
     ran = await asyncio.to_thread(user.run, "models", "list", "--json")
     assert ran.code == 0, ran.err
-    assert ran.data["model"] == "local:test"
+    assert ran.data["roles"]["writer"] == {"models": ["local:test"], "set_by": "model", "confidence": None}
     found = {one["provider"]: one for one in ran.data["providers"]}
     assert found["local"]["ready"]
     assert found["local"]["base_url"].startswith(server.url)

@@ -19,6 +19,7 @@ from stretto.shared.contracts.progress import Progress
 from stretto.shared.contracts.task import TaskFailure, TaskResult
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.models.errors import CannotDo, ModelUnavailable
+from stretto.shared.money.errors import BudgetSpent, PriceUnknown
 from tests.integration.crew import ROLE, Crew, Loud, Shout, Shouter, Words
 from tests.integration.ground import LIMIT_S, Ground, open_ground
 
@@ -126,7 +127,10 @@ async def test_input_that_does_not_fit_fails_for_good_and_names_the_field(crew: 
         (CannotDo("no means"), "permanent", "no means"),
         (MemoryRefused("too many"), "permanent", "too many"),
         (TimedOut("no answer"), "retryable", "no answer"),
-        (ModelUnavailable("down: secret"), "retryable", "the agent failed; its log says where"),
+        (ModelUnavailable("a:1 is away"), "retryable", "a:1 is away"),
+        (ModelUnavailable("a:1 is away", retry_after_s=7.0), "retryable", "a:1 is away"),
+        (BudgetSpent("nothing is left"), "permanent", "nothing is left"),
+        (PriceUnknown("add a line"), "misconfigured", "add a line"),
         (ValueError("secret"), "retryable", "the agent failed; its log says where"),
         (KeyError("secret"), "retryable", "the agent failed; its log says where"),
     ],
@@ -139,8 +143,9 @@ async def test_what_a_handler_raises_is_the_attempts_outcome(
 
     await crew.serve(Shouter(fail))
     await crew.put(crew.key())
+    wait_s = error.retry_after_s if isinstance(error, ModelUnavailable) else None
     assert await crew.failure(crew.key()) == TaskFailure.model_validate(
-        {"kind": kind, "error": type(error).__name__, "message": message}
+        {"kind": kind, "error": type(error).__name__, "message": message, "retry_after_s": wait_s}
     )
     await crew.ground.settled(crew.ground.subjects.tasks_stream(ROLE), 0)
 

@@ -166,3 +166,35 @@ async def test_the_deployments_policies_are_committed_with_the_plan(playbook: st
     (event,) = await chooser.choose(Request(text="what?", playbook=playbook), ())
     assert isinstance(event, PlanMade | PlanningAsked)
     assert event.retries == {"writer": EVEN}
+
+
+@given(
+    wait_s=st.floats(0, 86_400),
+    jitter=st.floats(0, 1),
+    delay_s=st.floats(0, 100),
+    seeds=st.lists(st.text(max_size=9), min_size=2, max_size=9, unique=True),
+)
+def test_nothing_comes_back_before_it_was_asked_to(
+    wait_s: float, jitter: float, delay_s: float, seeds: list[str]
+) -> None:
+    policy = RetryPolicy(delay_s=delay_s, jitter=jitter)
+    failure = LATER.model_copy(update={"retry_after_s": wait_s})
+    delays = [policy.next_delay_s(failure, 1, seed) for seed in seeds]
+    assert delays == [policy.next_delay_s(failure, 1, seed) for seed in seeds]
+    for seed, delay in zip(seeds, delays, strict=True):
+        own = policy.next_delay_s(LATER, 1, seed)
+        assert delay is not None
+        assert own is not None
+        assert max(own, wait_s) <= delay <= max(own, wait_s * (1 + jitter))
+
+
+def test_what_was_told_to_come_back_at_one_time_is_spread_over_what_follows() -> None:
+    failure = LATER.model_copy(update={"retry_after_s": 60.0})
+    delays = {RetryPolicy().next_delay_s(failure, 1, str(run)) for run in range(100)}
+    assert len(delays) == 100
+
+
+def test_the_timer_of_a_task_waits_as_long_as_the_failure_says() -> None:
+    world = run({"worker": EVEN})
+    fail(world, LATER.model_copy(update={"retry_after_s": 25.0}))
+    assert world.orders().timers[1] == TimerOrder("retry-one-2", at(3) + timedelta(seconds=25))

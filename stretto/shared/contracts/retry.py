@@ -29,7 +29,7 @@ class RetryPolicy(Value):
     on: tuple[str, ...] = ()
 
     def next_delay_s(self, failure: TaskFailure, attempt: int, seed: str) -> float | None:
-        """Seconds until the attempt after `attempt`, which failed so; None when there is none.
+        """Seconds until the attempt after `attempt`, which failed so; None when there is none. Never before the failure's `retry_after_s`.
 
         The same `seed` (the run and task) gives the same jitter: whoever decides it again decides the same.
         """
@@ -37,4 +37,6 @@ class RetryPolicy(Value):
             return None
         delay_s = min(self.delay_s * self.factor ** (attempt - 1), self.max_delay_s)
         share = int.from_bytes(hashlib.sha256(f"{seed}.{attempt}".encode()).digest()[:4], "big") / 2**32
-        return delay_s * (1 + self.jitter * (2 * share - 1))
+        delay_s *= 1 + self.jitter * (2 * share - 1)
+        # What was told to come back at the same time is spread too, but only to later.
+        return max(delay_s, (failure.retry_after_s or 0.0) * (1 + self.jitter * share))
