@@ -1,5 +1,6 @@
 """Status: the running system at a glance."""
 
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from stretto.bus.agent_card import AgentCard
@@ -8,6 +9,7 @@ from stretto.bus.errors import BusError, StreamMissing
 from stretto.bus.streams import Deployment, agents_consumer, deployment_streams
 from stretto.cli.dead_system import letter_office
 from stretto.cli.documents import memory_client
+from stretto.cli.health_view import COLUMNS, health_data, health_rows
 from stretto.cli.output import write_json, write_table
 from stretto.cli.roll import call_roll
 from stretto.cli.running_system import connect_to_running
@@ -23,7 +25,7 @@ _SERVICES: Final = {SUPERVISOR_ROLE, MEMORY_ROLE}
 
 
 async def status(settings: Settings, *, as_json: bool) -> int:
-    """Server, roles, queues, streams and memory of the running system."""
+    """Server, roles, queues, models, streams and memory of the running system."""
     async with connect_to_running(settings, name="status") as (connection, url):
         cards = await call_roll(connection, settings.deployment.subjects)
         queues = await _queues(connection, settings.deployment, cards)
@@ -33,6 +35,7 @@ async def status(settings: Settings, *, as_json: bool) -> int:
             "open_questions": await _open_questions(settings, connection),
             "open_runs": sum(card.busy for card in cards if card.role == SUPERVISOR_ROLE),
             "roles": {role: _role(role, cards, queues) for role in sorted({*queues, *(card.role for card in cards)})},
+            "models": health_data(cards),
             "streams": [await _stream(connection, spec.name) for spec in deployment_streams(settings.deployment)],
             "dead_letters": await _dead_letters(settings, connection),
             "memory": await _memory(settings, connection, cards),
@@ -169,6 +172,8 @@ def _show(data: dict[str, Any], tenant: str) -> None:
             for role, one in data["roles"].items()
         ),
     )
+    if data["models"]:
+        write_table(COLUMNS, health_rows(data["models"], datetime.now(UTC)))
     write_table(
         ("stream", "messages", "size"),
         (
