@@ -128,6 +128,9 @@ class Pay:
     """A tool with consequences: each call stands in the ledger with its idempotency key."""
 
     name = "pay"
+    description = "Pays."
+    schema: Mapping[str, JsonValue] = {"type": "object"}  # noqa: RUF012 (nobody changes it)
+    output_schema: Mapping[str, JsonValue] | None = None
     effects: Consequences = "keyed"
 
     async def call(self, arguments: Mapping[str, JsonValue], *, key: str) -> JsonValue:

@@ -16,7 +16,22 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """How agents call it."""
+        """How agents and models call it: 1 to 64 of letters, digits, `_` and `-`."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it does and when it is of use, for the model that chooses among tools."""
+        ...
+
+    @property
+    def schema(self) -> Mapping[str, JsonValue]:
+        """JSON Schema of its arguments, an object. A call whose arguments do not fit is not made."""
+        ...
+
+    @property
+    def output_schema(self) -> Mapping[str, JsonValue] | None:
+        """JSON Schema of its result; None where it promises nothing."""
         ...
 
     @property
@@ -26,9 +41,10 @@ class Tool(Protocol):
         ...
 
     async def call(self, arguments: Mapping[str, JsonValue], *, key: str) -> JsonValue:
-        """Do it. What it raises is the call's outcome, and recorded as such.
+        """Do it. What it raises is the call's outcome, and recorded as such: `ToolError` where its text is made for people and models.
 
         Args:
+            arguments: they fit `schema`.
             key: the idempotency key: the same when this call is tried again, also by another attempt at the task.
         """
         ...
