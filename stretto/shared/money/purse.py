@@ -19,7 +19,6 @@ __all__ = ["BudgetPurse", "Budgeted", "Priced", "Prices", "nanos_of"]
 
 _LEAST_OUTPUT_TOKENS: Final = 512
 """A reply that may get no longer is of no use: it would be cut off, and paid for."""
-_LOOK_AGAIN_S: Final = 0.5
 
 
 class Priced(Protocol):
@@ -54,14 +53,21 @@ class BudgetPurse:
     Args:
         accounts: those that count now: days pass.
         now: the server's time.
+        look_again_s: while it waits for calls in flight, it looks so often whether other processes have settled theirs.
     """
 
     def __init__(
-        self, *, accounts: Callable[[], Sequence[Budgeted]], prices: Prices, now: Callable[[], datetime]
+        self,
+        *,
+        accounts: Callable[[], Sequence[Budgeted]],
+        prices: Prices,
+        now: Callable[[], datetime],
+        look_again_s: float = 0.5,
     ) -> None:
         self._accounts = accounts
         self._prices = prices
         self._now = now
+        self._look_again_s = look_again_s
 
     async def for_model(self, model: str, *, input_tokens: int, output_tokens: int) -> "BudgetGrant":
         """As `Purse.for_model`. Where the budget has no more left the reply may be shorter, but never shorter than 512 tokens."""
@@ -113,16 +119,21 @@ class BudgetPurse:
                 if how.retry_at is None:
                     raise _spent(one, how, what)
             one, how = short[0]
-            left_s = _LOOK_AGAIN_S if how.retry_at is None else (how.retry_at - self._now()).total_seconds()
-            await one.ledger.changed(within_s=min(_LOOK_AGAIN_S, max(left_s, 0.0)))
+            left_s = (how.retry_at - self._now()).total_seconds() if how.retry_at else 0.0
+            await one.ledger.changed(within_s=min(self._look_again_s, max(left_s, 0.0)))
 
 
 class BudgetGrant:
-    """One reserved call. `output_tokens`: how long its reply may get."""
+    """One reserved call.
+
+    Attributes:
+        reservation: its id in the ledgers.
+        output_tokens: how long its reply may get.
+    """
 
     def __init__(self, ledgers: Sequence[Ledger], reservation: str, output_tokens: int) -> None:
+        self.reservation = reservation
         self._ledgers = ledgers
-        self._reservation = reservation
         self._output_tokens = output_tokens
 
     @property
@@ -138,7 +149,7 @@ class BudgetGrant:
             model_calls=usage.model_calls,
             tool_calls=usage.tool_calls,
         )
-        await asyncio.gather(*(ledger.settle(self._reservation, took) for ledger in self._ledgers))
+        await asyncio.gather(*(ledger.settle(self.reservation, took) for ledger in self._ledgers))
 
 
 def nanos_of(usd: float) -> int:
