@@ -129,7 +129,7 @@ class Pay:
 
     name = "pay"
     description = "Pays."
-    schema: Mapping[str, JsonValue] = {"type": "object"}  # noqa: RUF012 (nobody changes it)
+    schema: Mapping[str, JsonValue] = {"type": "object"}
     output_schema: Mapping[str, JsonValue] | None = None
     effects: Consequences = "keyed"
 

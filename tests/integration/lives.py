@@ -69,7 +69,7 @@ class FakeTool:
     """Keeps the keys that it was called with; does nothing while it is not `free`."""
 
     description = "Does what it is told."
-    schema: Mapping[str, JsonValue] = {"type": "object"}  # noqa: RUF012 (nobody changes it)
+    schema: Mapping[str, JsonValue] = {"type": "object"}
     output_schema: Mapping[str, JsonValue] | None = None
 
     def __init__(self, name: str, effects: Literal["none", "keyed", "unkeyed"]) -> None:
