@@ -14,6 +14,7 @@ from stretto.agents.errors import TaskPermanent, TaskRetryable
 from stretto.agents.gate import Gate, Stop
 from stretto.agents.outcome import failure_of, input_of, is_foreseen, output_of
 from stretto.agents.recorder import Recorder
+from stretto.agents.remarks import remarks_of
 from stretto.bus.errors import JournalMismatch
 from stretto.bus.failpoints import reach
 from stretto.bus.journal import Journal
@@ -102,6 +103,7 @@ class Attempt:
             usage=usage_of(self._journal.steps),
             models=models_of(self._journal.steps),
             seconds=time.monotonic() - began,
+            remarks=remarks_of(self._journal.steps),
         )
 
     async def _supervise(self) -> dict[str, Any] | Exception | Stop:

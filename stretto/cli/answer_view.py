@@ -102,6 +102,7 @@ def answer_data(run: str, answer: Answer) -> dict[str, Any]:
         "cost_usd": data["usage"]["cost_usd"],
         "playbook": data["playbook"],
         "tasks": data["tasks"],
+        "remarks": data["remarks"],
         "reason": data["reason"],
         "retry_in_s": data["retry_in_s"],
     }

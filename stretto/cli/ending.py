@@ -63,6 +63,8 @@ def tell_ending(settings: Settings, run: str, ended: Answer | Parked, *, own: bo
             say(f"stretto: {so_far(ended)}")
         case Parked():
             _tell_parked(settings, ended, own=own)
+    for remark in ended.remarks if isinstance(ended, Answer) else ():
+        say(f"stretto: {remark}")
 
 
 def _tell_parked(settings: Settings, parked: Parked, *, own: bool) -> None:

@@ -154,7 +154,7 @@ def _said(fact: RunMessage) -> str:
             case "result":
                 result = open_envelope(fact.envelope, TaskResult)
                 failed = f", failed: {result.failure.message}" if result.failure else ""
-                return f"{result.seconds:.2f} s{failed}"
+                return " ".join((f"{result.seconds:.2f} s{failed}", *(f"({remark})" for remark in result.remarks)))
             case "command":
                 command = open_envelope(fact.envelope, Command)
                 return f"{command.verb} {command.reason or command.text}".strip()

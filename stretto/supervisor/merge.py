@@ -60,6 +60,7 @@ def merge(state: RunState, end: End) -> Answer:
         reason=end.reason,
         retry_in_s=end.retry_in_s,
         tasks=reports,
+        remarks=tuple(dict.fromkeys(said for task in state.tasks for one in task.attempts for said in one.remarks)),
     )
 
 

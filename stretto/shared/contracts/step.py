@@ -11,7 +11,7 @@ from stretto.bus.step import Step
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.protocol import Hop, ToolCall
 
-__all__ = ["ModelOutcome", "models_of", "usage_of"]
+__all__ = ["ModelOutcome", "hops_of", "models_of", "usage_of"]
 
 
 class ModelOutcome(Value):
@@ -55,6 +55,12 @@ def models_of(steps: Iterable[Step]) -> tuple[str, ...]:
     """The models that these steps asked, each once, in that order."""
     outcomes = [outcome for step in steps if (outcome := _outcome(step)) is not None]
     return tuple(dict.fromkeys(outcome.model for outcome in outcomes))
+
+
+def hops_of(steps: Iterable[Step]) -> tuple[tuple[Hop, str], ...]:
+    """The models that were passed over in these steps, each with the one that answered in its place."""
+    outcomes = [outcome for step in steps if (outcome := _outcome(step)) is not None]
+    return tuple((hop, outcome.model) for outcome in outcomes for hop in outcome.hops)
 
 
 def _outcome(step: Step) -> ModelOutcome | None:
