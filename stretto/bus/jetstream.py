@@ -90,7 +90,20 @@ class JetStream:
                     raise StreamMissing(f"no stream keeps {subject}: is a supervisor running for this prefix?")
                 await asyncio.sleep(_NO_RESPONDERS_RETRY_S)
                 continue
-            return self._sequence(subject, reply)
+            return int(_acknowledged(subject, reply)["seq"])
+
+    async def count(self, subject: str, by: int, *, timeout_s: float | None = None) -> int:
+        """Add to the counter that a stream keeps on `subject` (ADR-49); return its value with that.
+
+        Raises:
+            StreamMissing: there is no such stream.
+            TimedOut, Unreachable: it may have been added all the same.
+        """
+        headers = {"Nats-Incr": str(by)}
+        reply = await self._exchange(subject, b"", headers, timeout_s or self._timeout_s, resend=False)
+        if status_of(reply) == NO_RESPONDERS:
+            raise StreamMissing(f"no stream counts {subject}: is a supervisor running for this prefix?")
+        return int(_acknowledged(subject, reply)["val"])
 
     async def last(self, stream: str, subject: str, *, timeout_s: float | None = None) -> Stored | None:
         """The last message stored on `subject`, or None.
@@ -221,33 +234,32 @@ class JetStream:
             case _:
                 return None
 
-    @staticmethod
-    def _sequence(subject: str, reply: Msg) -> int:
-        ack = json.loads(reply.data)
-        error = ack.get("error")
-        if error is None:
-            return int(ack["seq"])
-        code, text = error.get("err_code", 0), error.get("description", "")
-        if code in _WRONG_LAST_SEQUENCE:
-            raise Conflict(subject)
-        if code in _FULL:
-            raise Busy(f"{ack.get('stream', 'the stream')} is full ({text})")
-        if code in _TOO_LARGE:
-            raise TooLarge(f"{subject}: {text}")
-        if error.get("code") == 503:
-            stream = ack.get("stream", "the stream")
-            if code == _NO_ROOM:
-                raise Busy(
-                    f"{stream} cannot store now ({text}): free some space for the server's store and start it again"
-                )
-            raise Busy(f"{stream} cannot store now ({text})")
-        raise BusError(f"{subject} was not stored: {text} ({code})")
-
 
 def status_of(reply: Msg) -> str | None:
     """The status of a reply that is not a message."""
     headers = reply.headers
     return headers.get("Status") if headers else None
+
+
+def _acknowledged(subject: str, reply: Msg) -> dict[str, Any]:
+    """What a stream says of what was stored."""
+    ack: dict[str, Any] = json.loads(reply.data)
+    error = ack.get("error")
+    if error is None:
+        return ack
+    code, text = error.get("err_code", 0), error.get("description", "")
+    if code in _WRONG_LAST_SEQUENCE:
+        raise Conflict(subject)
+    if code in _FULL:
+        raise Busy(f"{ack.get('stream', 'the stream')} is full ({text})")
+    if code in _TOO_LARGE:
+        raise TooLarge(f"{subject}: {text}")
+    if error.get("code") == 503:
+        stream = ack.get("stream", "the stream")
+        if code == _NO_ROOM:
+            raise Busy(f"{stream} cannot store now ({text}): free some space for the server's store and start it again")
+        raise Busy(f"{stream} cannot store now ({text})")
+    raise BusError(f"{subject} was not stored: {text} ({code})")
 
 
 def _no_stream(stream: str) -> StreamMissing:

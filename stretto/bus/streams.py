@@ -246,6 +246,7 @@ def _rates(deployment: Deployment) -> StreamSpec:
             **_kept_by_age(deployment),
             "storage": "memory",
             "max_age": _RATES_S * _NANOS,
+            "max_msgs_per_subject": 1,
             "allow_msg_counter": True,
         },
     )
