@@ -101,6 +101,7 @@ class Models:
             try:
                 self.open(name)
             except NotConfigured as error:
+                self._breakers.of(name).lacks(error)
                 lacking.append(error)
         if len(lacking) == len(choice.names):
             raise lacking[0]

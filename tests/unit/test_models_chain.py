@@ -174,7 +174,7 @@ async def test_the_error_of_a_single_model_is_its_own() -> None:
         ([RateLimited("", retry_after_s=30), ModelUnavailable("")], ModelUnavailable, None),
         ([RateLimited("", retry_after_s=30), BadReply("")], ModelUnavailable, None),
         ([BadReply(""), BadReply("")], BadReply, None),
-        ([BadReply(""), KeyMissing("")], ModelUnavailable, None),
+        ([BadReply(""), KeyMissing("")], BadReply, None),
         ([KeyMissing(""), NotConfigured("")], NotConfigured, None),
         ([KeyMissing(""), Refused("")], CannotDo, None),
         ([Refused(""), Refused("")], Refused, None),

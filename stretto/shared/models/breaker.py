@@ -87,6 +87,10 @@ class Breaker:
             last_failure=self._failure,
         )
 
+    def lacks(self, error: NotConfigured) -> None:
+        """It could not be opened."""
+        self._note(error)
+
     async def call(self, ask: Callable[[], Awaitable[Given]]) -> Given:
         """What `ask` gives. A call that is cancelled says nothing of the model.
 
@@ -102,12 +106,15 @@ class Breaker:
                 f"{self._model} failed again and again: it is asked again in {wait_s:.0f} s", retry_after_s=wait_s
             ) from None
         except ModelError as error:
-            self._unset = isinstance(error, NotConfigured)
-            self._failed_at, self._failure = self._now(), type(error).__name__
+            self._note(error)
             raise
         self._unset = False
         self._succeeded_at = self._now()
         return given
+
+    def _note(self, error: ModelError) -> None:
+        self._unset = isinstance(error, NotConfigured)
+        self._failed_at, self._failure = self._now(), type(error).__name__
 
 
 class Breakers:

@@ -1,17 +1,17 @@
 """ModelChain: a role's models, asked one after the other until one gives a reply that is good enough."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Generic, Protocol, cast
 
 from stretto.bus.agent_card import ModelHealth
 from stretto.shared.contracts.usage import Usage
+from stretto.shared.models.all_failed import all_failed, reason_of
 from stretto.shared.models.breaker import Breakers
 from stretto.shared.models.errors import (
     BadReply,
     CannotDo,
-    CircuitOpen,
     ContextOverflow,
     ModelError,
     ModelUnavailable,
@@ -124,9 +124,7 @@ class ModelChain:
         """As `Model.generate`. `on_text` may get pieces from a model that is passed over later, and then all of the next one's.
 
         Raises:
-            ModelError: none has a good reply. With a single model its own error; with several one that names each with its reason, of the
-                kind of their errors where that is the same; ModelUnavailable if another try may help, with the smallest
-                `retry_after_s`; else CannotDo. Its usage is that of all.
+            ModelError: none has a reply: see `all_failed`.
         """
 
         async def ask(model: Model) -> Reply[Output]:
@@ -190,7 +188,7 @@ class ModelChain:
             except _NEXT as error:
                 course.errors.append(error)
                 course.usage += error.usage
-                await self._hop(course, Hop(model=name, reason=_reason(error), detail=str(error)))
+                await self._hop(course, Hop(model=name, reason=reason_of(error), detail=str(error)))
                 continue
             except (ModelError, MoneyError) as error:
                 error.usage += course.usage
@@ -205,7 +203,7 @@ class ModelChain:
                 course.best = (hop, answer)
             await self._hop(course, hop)
         if course.best is None:
-            raise _all_of(course.errors, self.names, course.usage)
+            raise all_failed(course.errors, self.names, course.usage)
         own, best = course.best
         return replace(best, usage=course.usage, hops=tuple(hop for hop in course.hops if hop is not own))
 
@@ -219,37 +217,3 @@ class ModelChain:
 
     def _is_sure(self, reply: Reply[Output]) -> bool:
         return self._confidence is None or reply.confidence is None or reply.confidence >= self._confidence
-
-
-def _reason(error: ModelError) -> str:
-    return "circuit_open" if isinstance(error, CircuitOpen) else type(error).__name__
-
-
-def _all_of(errors: Sequence[ModelError], names: Iterable[str], usage: Usage) -> ModelError:
-    """The one error of a chain of which every model has failed."""
-    if len(errors) == 1:
-        return errors[0]
-    told = "; ".join(f"{name}: {_reason(error)}: {error}" for name, error in zip(names, errors, strict=True))
-    message = f"none of {len(errors)} models gave a reply: {told}"
-    kinds = {type(error) for error in errors}
-    if all(isinstance(error, NotConfigured) for error in errors):
-        return NotConfigured(message, usage=usage)
-    if any(isinstance(error, (ModelUnavailable, BadReply)) for error in errors):
-        if kinds == {BadReply}:
-            return BadReply(message, usage=usage)
-        return ModelUnavailable(message, retry_after_s=_soonest_s(errors), usage=usage)
-    if len(kinds) == 1:
-        return kinds.pop()(message, usage=usage)
-    return CannotDo(message, usage=usage)
-
-
-def _soonest_s(errors: Sequence[ModelError]) -> float | None:
-    """When the first of them may do better; None where one may at any time."""
-    waits_s: list[float] = []
-    for error in errors:
-        if isinstance(error, (ModelUnavailable, BadReply)):  # the others would say the same again
-            wait_s = error.retry_after_s if isinstance(error, ModelUnavailable) else None
-            if wait_s is None:
-                return None
-            waits_s.append(wait_s)
-    return min(waits_s)
