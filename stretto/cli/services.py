@@ -75,7 +75,7 @@ def supervisor_services(process: Process, models: Models) -> tuple[Service, ...]
         deployment=process.deployment,
         wire=process.wire,
         artifacts=process.artifacts,
-        chooser=Chooser(playbooks=playbooks, router=router, retries=settings.retries),
+        chooser=Chooser(playbooks=playbooks, router=router, retries=settings.retries, budget=settings.budget),
         limits=Limits(run_deadline_s=settings.run_deadline_s, role_wait_s=settings.role_wait_s),
         instance=process.instance,
     )

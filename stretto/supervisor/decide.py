@@ -100,7 +100,7 @@ def decide(
         answer = merge(state, _told(state.end, state, limits)) if state.end and not state.is_over else None
         return Orders(answer=answer, outstanding=outstanding)
 
-    deadline = TimerOrder(state.deadline_timer, _deadline(state.request, state.lap, limits))
+    deadline = TimerOrder(state.deadline_timer, _deadline(state, state.request, state.lap, limits))
     if state.planned is None:
         return Orders(needs_plan=True, deadline=deadline.at, timers=(deadline,))
     tasks = state.in_progress
@@ -123,10 +123,10 @@ def decide(
     )
 
 
-def _deadline(request: RequestAccepted, lap: Moment, limits: Limits) -> datetime:
-    """When the run's time is over: the request's own limit counts from its beginning, the deployment's from the last settled question."""
-    if request.request.deadline_s is not None:
-        return request.at + timedelta(seconds=request.request.deadline_s)
+def _deadline(state: RunState, request: RequestAccepted, lap: Moment, limits: Limits) -> datetime:
+    """When the run's time is over: a limit of its own counts from its beginning, the deployment's from the last settled question."""
+    if state.own_limit_s is not None:
+        return request.at + timedelta(seconds=state.own_limit_s)
     return lap.at + timedelta(seconds=limits.run_deadline_s)
 
 

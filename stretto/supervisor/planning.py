@@ -5,12 +5,14 @@ from typing import Final
 
 from pydantic import JsonValue, ValidationError
 
+from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.decision import PlanMade, PlanningAsked
 from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.shared.contracts.proposal import PlanProposal
 from stretto.supervisor.errors import PlanUnusable
 from stretto.supervisor.facts import Moment, RequestAccepted
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
+from stretto.supervisor.reasons import too_many_tasks
 from stretto.supervisor.records import Records
 from stretto.supervisor.retries import Retries
 from stretto.supervisor.roles import PLANNER
@@ -30,12 +32,14 @@ class Course:
     Attributes:
         since: from when on; while the planner works, since when it was asked.
         retries: which failures are tried again, and when.
+        budget: what the run may take.
         shape: the plan; None while the planner works on it, or when `problem` says why it cannot be followed.
         planning: the planner's own tasks.
     """
 
     since: Moment
     retries: Retries
+    budget: Budget | None = None
     shape: PlanShape | None = None
     planning: tuple[TaskState, ...] = ()
     problem: str = ""
@@ -47,12 +51,14 @@ def set_course(event: PlanMade | PlanningAsked, since: Moment, request: RequestA
     retries = Retries(event.retries, seed=str(request.seq))
     match event:
         case PlanMade(plan=plan):
-            return _follow(plan, Course(since, retries))
+            return _follow(plan, Course(since, retries, event.budget))
         case PlanningAsked():
-            return _planned(event, Course(since, retries), request.request.text, records)
+            return _planned(event, Course(since, retries, event.budget), request.request.text, records)
 
 
 def _follow(plan: Plan, course: Course) -> Course:
+    if problem := too_many_tasks(plan, course.budget):
+        return replace(course, problem=problem)
     try:
         return replace(course, shape=PlanShape.of(plan))
     except PlanUnusable as error:
@@ -90,7 +96,10 @@ def _read(output: dict[str, JsonValue], asked: PlanningAsked) -> tuple[Plan | No
     except ValidationError as error:
         return None, tuple(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
     offers = {offer.role: offer for offer in asked.roles if offer.role != PLANNER}
-    problems = check_plan(proposal.tasks, proposal.answer, offers, PROPOSAL_BOUNDS)
+    bounds = PROPOSAL_BOUNDS
+    if asked.budget is not None and asked.budget.tasks is not None:
+        bounds = replace(bounds, tasks=min(bounds.tasks, asked.budget.tasks))
+    problems = check_plan(proposal.tasks, proposal.answer, offers, bounds)
     if problems:
         return None, tuple(str(problem) for problem in problems)
     plan = Plan(

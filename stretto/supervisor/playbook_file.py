@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from stretto.bus.subjects import Token
+from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.decision import RoleOffer
 from stretto.shared.contracts.plan import Plan, PlannedTask, Revision
 from stretto.supervisor.errors import PlaybookError
@@ -31,6 +32,10 @@ class _Task(PlannedTask):
         return PlannedTask.model_validate(self.model_dump(by_alias=False))
 
 
+class _Budget(Budget):
+    model_config = ConfigDict(extra="forbid")
+
+
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -39,6 +44,7 @@ class _File(BaseModel):
     roles: dict[Token, str] = Field(default_factory=dict)
     tasks: Annotated[tuple[_Task, ...], Field(min_length=1)]
     answer: Token
+    budget: _Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Playbook:
     Attributes:
         description: what it is for; the router compares requests with it.
         roles: every role that its tasks name.
+        budget: what each of its runs may take; where the deployment or the request allows less, that holds.
     """
 
     name: str
@@ -55,6 +62,7 @@ class Playbook:
     file: Path
     tasks: tuple[PlannedTask, ...]
     answer: str
+    budget: Budget | None = None
 
     @property
     def roles(self) -> frozenset[str]:
@@ -95,7 +103,8 @@ def read_playbook(file: Path) -> Playbook:
     if problems:
         found = [(lined.line_of(_in_file(problem.path)), problem.text) for problem in problems]
         raise PlaybookError(file, *min(found, key=lambda one: one[0]))
-    return Playbook(content.name, " ".join(content.description.split()), file, tasks, content.answer)
+    budget = Budget.model_validate(content.budget.model_dump()) if content.budget else None
+    return Playbook(content.name, " ".join(content.description.split()), file, tasks, content.answer, budget)
 
 
 def _in_file(path: tuple[str | int, ...]) -> tuple[str | int, ...]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 
+from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.decision import RoleUnserved
 from stretto.shared.contracts.escalation import Escalation
-from stretto.shared.contracts.plan import PlannedTask
+from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.shared.contracts.review import Review
 from stretto.shared.contracts.task import TaskFailure
 from stretto.supervisor.facts import CommandGiven
 from stretto.supervisor.questions import Inquiry
 from stretto.supervisor.shape import Loop
 
-__all__ = ["cancelled", "cannot_start", "failed", "not_approved", "refused", "unanswered", "unserved"]
+__all__ = ["cancelled", "cannot_start", "failed", "not_approved", "refused", "too_many_tasks", "unanswered", "unserved"]
 
 
 def cannot_start(task_id: str, planned: PlannedTask, problem: str) -> str:
@@ -57,6 +58,13 @@ def refused(ruling: Escalation) -> str:
             return f"{who} asked for changes that this run cannot make any more: {ruling.words}"
         case _:
             return f"nobody has decided: {ruling.question}"
+
+
+def too_many_tasks(plan: Plan, budget: Budget | None) -> str:
+    """That the plan has more tasks than the run's budget allows; empty when it has not."""
+    if budget is None or budget.tasks is None or len(plan.tasks) <= budget.tasks:
+        return ""
+    return f"the plan {plan.playbook} has {len(plan.tasks)} tasks, and the run's budget allows {budget.tasks}"
 
 
 def cancelled(given: CommandGiven) -> str:

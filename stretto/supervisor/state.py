@@ -99,13 +99,17 @@ class RunState(NamedTuple):
 
     @property
     def deadline_timer(self) -> str:
-        """The timer that ends the run now: a request's own limit never begins anew."""
+        """The timer that ends the run now: a limit of its own never begins anew."""
         return deadline_name(self.laps if self.own_limit_s is None else 0)
 
     @property
     def own_limit_s(self) -> float | None:
-        """The limit that the request sets itself."""
-        return self.request.request.deadline_s if self.request else None
+        """The limit that the request or the run's budget sets, in seconds from the request: it never begins anew."""
+        limits_s = (
+            self.request.request.deadline_s if self.request else None,
+            self.course.budget.seconds if self.course and self.course.budget else None,
+        )
+        return min((one for one in limits_s if one is not None), default=None)
 
     @property
     def open_questions(self) -> tuple[Inquiry, ...]:
