@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from stretto.agents.agent import Agent
 from stretto.agents.worker import Worker
+from stretto.bus.rate import RateCounters
 from stretto.bus.subjects import check_token
 from stretto.cli.models import Models
 from stretto.shared.memory.client import MemoryClient
@@ -15,13 +16,26 @@ from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model
 from stretto.shared.models.providers import Providers
+from stretto.shared.models.rate_limits import RateLimits
+from stretto.shared.money.price_book import PriceBook
 from stretto.shared.process import Process, Service
 from stretto.shared.settings import Settings
 
-__all__ = ["agent_service", "memory_service", "open_memory", "open_models", "supervisor_services"]
+__all__ = ["agent_service", "memory_service", "open_memory", "open_models", "open_providers", "supervisor_services"]
 
 _MEMORY_PATIENCE_S: Final = 20.0
 """A task waits so long for a memory service that is just being restarted, before the attempt fails."""
+
+
+def open_providers(process: Process) -> Providers:
+    """The deployment's providers, with their prices, and their limits as all its processes share them."""
+    settings = process.settings
+    counters = RateCounters(connection=process.connection, subjects=process.deployment.subjects)
+    return Providers(
+        settings.providers,
+        prices=PriceBook(settings.prices, providers=settings.providers),
+        rates=RateLimits(providers=settings.providers, shared=counters),
+    )
 
 
 def open_models(process: Process, providers: Providers) -> Models:

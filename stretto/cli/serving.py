@@ -11,7 +11,14 @@ from dataclasses import replace
 from stretto.bus import failpoints
 from stretto.bus.server.owner import running
 from stretto.cli.owner import end_with_owner
-from stretto.cli.services import agent_service, memory_service, open_memory, open_models, supervisor_services
+from stretto.cli.services import (
+    agent_service,
+    memory_service,
+    open_memory,
+    open_models,
+    open_providers,
+    supervisor_services,
+)
 from stretto.shared.models.providers import Providers
 from stretto.shared.process import Process, Service, open_process, serve
 from stretto.shared.settings import Settings
@@ -79,7 +86,7 @@ async def _serve_thinking(
     @contextlib.asynccontextmanager
     async def opening() -> AsyncGenerator[Sequence[Service]]:
         # The providers are closed when nobody thinks any more.
-        async with Providers(settings.providers) as providers, _open_process(settings, role) as process:
+        async with _open_process(settings, role) as process, open_providers(process) as providers:
             yield build(process, providers)
 
     return await _serve(settings, opening(), owned=owned)

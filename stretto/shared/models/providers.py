@@ -11,6 +11,8 @@ from stretto.shared.models.errors import NotConfigured
 from stretto.shared.models.exchange import Endpoint
 from stretto.shared.models.provider_model import ProviderModel
 from stretto.shared.models.provider_settings import BUILT_IN, Api, ProviderSettings
+from stretto.shared.models.rate import Rates
+from stretto.shared.money.price_book import PriceBook
 
 if TYPE_CHECKING:
     import httpx2
@@ -45,6 +47,8 @@ class Providers:
         settings: by the provider's name; those of the built-in ones may be left out.
         environment: where the variables that settings name are looked up.
         installed: whether the package of a protocol is there.
+        prices: what requests cost; without them they cost nothing.
+        rates: asked before each request; without them nothing is limited.
     """
 
     def __init__(
@@ -53,12 +57,16 @@ class Providers:
         *,
         environment: Mapping[str, str] = os.environ,
         installed: Callable[[str], bool] = lambda package: find_spec(package) is not None,
+        prices: PriceBook | None = None,
+        rates: Rates | None = None,
     ) -> None:
         self._settings: dict[str, ProviderSettings] = {name: ProviderSettings() for name in BUILT_IN} | dict(
             settings or {}
         )
         self._environment = environment
         self._installed = installed
+        self.prices = prices
+        self.rates = rates
         self._http: httpx2.AsyncClient | None = None
         self._servers: dict[str, Server] = {}
 
@@ -131,6 +139,8 @@ class Providers:
                 from stretto.shared.models.openai_server import OpenAIServer
 
                 server = OpenAIServer(provider, settings, environment=self._environment, http=http)
+        if self.prices is not None:
+            self.prices.load()  # now, as the protocol's package: not while the first reply is waited for
         _keep_quiet()
         return server
 
