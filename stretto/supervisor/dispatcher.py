@@ -108,6 +108,7 @@ class Dispatcher:
             deadline=deadline,
             time_limit_s=due.time_limit_s,
             settled=due.settled,
+            ensemble=due.ensemble,
             budget=state.course.budget if state.course else None,
         )
         key = TaskKey(run.key, due.role, due.task, due.attempt)

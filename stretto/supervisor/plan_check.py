@@ -23,15 +23,16 @@ _GIVEN_ON_REVISION: Final = frozenset({"notes", "previous"})
 
 @dataclass(frozen=True, slots=True)
 class PlanBounds:
-    """How large a plan may be: tasks, bytes of all tasks as JSON, attempts a task."""
+    """How large a plan may be: tasks, bytes of all tasks as JSON, attempts a task; and whether it may choose the models of tasks."""
 
     tasks: int
     size_bytes: int
     attempts: int
+    models: bool
 
 
-PLAYBOOK_BOUNDS: Final = PlanBounds(tasks=2_000, size_bytes=1_048_576, attempts=20)
-PROPOSAL_BOUNDS: Final = PlanBounds(tasks=40, size_bytes=65_536, attempts=5)
+PLAYBOOK_BOUNDS: Final = PlanBounds(tasks=2_000, size_bytes=1_048_576, attempts=20, models=True)
+PROPOSAL_BOUNDS: Final = PlanBounds(tasks=40, size_bytes=65_536, attempts=5, models=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def _sizes(tasks: Sequence[PlannedTask], bounds: PlanBounds) -> Iterator[Problem
             yield Problem(
                 ("tasks", position, "max_attempts"), f"task {task.id} has more than {bounds.attempts} attempts"
             )
+        if task.ensemble is not None and not bounds.models:
+            yield Problem(("tasks", position, "ensemble"), f"task {task.id} chooses its models: only a playbook may")
 
 
 def _ids(tasks: Sequence[PlannedTask]) -> Iterator[Problem]:

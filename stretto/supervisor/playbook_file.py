@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from stretto.bus.subjects import Token
 from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.decision import RoleOffer
+from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.contracts.plan import Plan, PlannedTask, Revision
 from stretto.supervisor.errors import PlaybookError
 from stretto.supervisor.plan_check import PLAYBOOK_BOUNDS, check_plan
@@ -22,10 +23,15 @@ class _Revision(Revision):
     model_config = ConfigDict(extra="forbid")
 
 
+class _Ensemble(Ensemble):
+    model_config = ConfigDict(extra="forbid")
+
+
 class _Task(PlannedTask):
     model_config = ConfigDict(extra="forbid")
 
     params: dict[str, JsonValue] = Field(default_factory=dict, alias="with")
+    ensemble: _Ensemble | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # as below
     revision: _Revision | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # frozen: never assigned
 
     def planned(self) -> PlannedTask:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import JsonValue
 
+from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.contracts.plan import PlannedTask
 from stretto.shared.contracts.question import Settled
 from stretto.shared.contracts.task import TaskFailure, TaskResult
@@ -25,6 +26,7 @@ class DueTask(NamedTuple):
     Attributes:
         time_limit_s: how long the attempt may take once an agent has it; None for no limit of its own.
         settled: the questions that the attempt asked so far, all settled, in their order.
+        ensemble: as planned.
     """
 
     task: str
@@ -33,6 +35,7 @@ class DueTask(NamedTuple):
     input: dict[str, JsonValue]
     time_limit_s: float | None = None
     settled: tuple[Settled, ...] = ()
+    ensemble: Ensemble | None = None
 
 
 class TaskState(NamedTuple):
@@ -144,7 +147,7 @@ def _in_hand(
         if still_open:
             return TaskState(task_id, planned, "parked", moment, given, attempts, open=still_open)
         settled = tuple(one.settled for one in inquiries if one.settled is not None)
-    due = DueTask(task_id, planned.role, len(attempts) + 1, given, planned.time_limit_s, settled)
+    due = DueTask(task_id, planned.role, len(attempts) + 1, given, planned.time_limit_s, settled, planned.ensemble)
     return TaskState(task_id, planned, "due", moment, given, attempts, due)
 
 

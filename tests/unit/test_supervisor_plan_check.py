@@ -3,6 +3,7 @@
 import pytest
 
 from stretto.shared.contracts.decision import RoleOffer
+from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.contracts.plan import PlannedTask, Revision
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 
@@ -37,6 +38,12 @@ def revises(reviewed: str, then: str | None = None) -> Revision:
         ([], "a", ("tasks",), "the plan has no tasks"),
         ([task(f"t{n}") for n in range(41)], "t0", ("tasks",), "the plan has 41 tasks: 40 are allowed"),
         ([task("a", max_attempts=9)], "a", ("tasks", 0, "max_attempts"), "task a has more than 5 attempts"),
+        (
+            [task("a").model_copy(update={"ensemble": Ensemble(models=("offline", "scripted:any/file"))})],
+            "a",
+            ("tasks", 0, "ensemble"),
+            "task a chooses its models: only a playbook may",
+        ),
         ([task("a"), task("a")], "a", ("tasks", 1, "id"), "two tasks have the id 'a'"),
         (
             [task("plan")],

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from stretto.shared.contracts.ensemble import Ensemble
 from stretto.supervisor.errors import PlaybookError, UnknownPlaybook
 from stretto.supervisor.playbooks import Playbooks
 
@@ -56,6 +57,14 @@ def test_a_playbook_of_ones_own(tmp_path: Path) -> None:
     assert playbook.roles == {"researcher", "writer", "reviewer", "translator"}
 
 
+def test_a_task_may_ask_several_models(tmp_path: Path) -> None:
+    several = '    ensemble: {models: ["a:1", "b:1"], choose: best_of}'
+    write(tmp_path, GOOD.replace("    max_attempts: 3", several))
+    plan = Playbooks.load([tmp_path]).get("translated").plan()
+    assert plan.tasks[1].ensemble == Ensemble(models=("a:1", "b:1"), choose="best_of")
+    assert plan.tasks[0].ensemble is None
+
+
 def test_ones_own_replaces_the_built_in_of_the_same_name(tmp_path: Path) -> None:
     write(tmp_path, GOOD.replace("name: translated", "name: brief"))
     assert Playbooks.load([tmp_path]).default.description == "Answer in another language."
@@ -84,6 +93,13 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         ),
         ("    max_attempts: 3", "    attempts: 3", 11, "unknown field: tasks.1.attempts"),
         ("    max_attempts: 3", "    max_attempts: many", 11, "tasks.1.max_attempts: Input should be a valid integer"),
+        (
+            "    max_attempts: 3",
+            "    ensemble: {models: [offline]}",
+            11,
+            "tasks.1.ensemble.models: Tuple should have at",
+        ),
+        ("    max_attempts: 3", "    ensemble: {models: [a, b], who: me}", 11, "unknown field: tasks.1.ensemble.who"),
         ("at_most: 1}", "at_most: 1, who: me}", 18, "unknown field: tasks.2.revision.who"),
         ("id: find", "id: Find It", 6, "tasks.0.id: use 1 to 64 of a-z, 0-9, _ and -"),
         ("id: find", "id: 7", 6, "tasks.0.id: Input should be a valid string"),
