@@ -20,7 +20,7 @@ from stretto.bus.failpoints import reach
 from stretto.bus.journal import Journal
 from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.question import Question
-from stretto.shared.contracts.step import models_of, usage_of
+from stretto.shared.contracts.step import by_model_of, models_of, usage_of
 from stretto.shared.contracts.task import RunTask, TaskResult
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model
@@ -103,6 +103,7 @@ class Attempt:
             usage=usage_of(self._journal.steps),
             models=models_of(self._journal.steps),
             seconds=time.monotonic() - began,
+            by_model=by_model_of(self._journal.steps),
             remarks=remarks_of(self._journal.steps),
         )
 

@@ -13,7 +13,7 @@ from stretto.shared.contracts.answer import Answer, Citation, TaskReport
 from stretto.shared.contracts.draft import Draft
 from stretto.shared.contracts.escalation import Escalation
 from stretto.shared.contracts.review import Review
-from stretto.shared.contracts.usage import Usage
+from stretto.shared.contracts.usage import Usage, add_by_model
 from stretto.supervisor.citations import CitedText, cite, read_findings
 from stretto.supervisor.expansion import Expansion
 from stretto.supervisor.state import RunState
@@ -144,4 +144,5 @@ def _report(task: TaskState, contributed: Mapping[str, tuple[int, ...]]) -> Task
         usage=_total([result.usage for result in task.attempts]),
         models=tuple(dict.fromkeys(model for result in task.attempts for model in result.models)),
         contributed=contributed.get(task.id, ()),
+        by_model=add_by_model(result.by_model for result in task.attempts),
     )

@@ -8,8 +8,8 @@ from stretto.bus.step import Step
 from stretto.bus.subjects import RunKey, Subjects, TaskKey
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.answer import Answer
-from stretto.shared.contracts.step import usage_of
-from stretto.shared.contracts.usage import Usage
+from stretto.shared.contracts.step import by_model_of, usage_of
+from stretto.shared.contracts.usage import Usage, add_by_model
 from stretto.supervisor.decide import Outstanding
 
 __all__ = ["UnfinishedWork"]
@@ -40,14 +40,21 @@ class UnfinishedWork:
             if entry.subject not in found and (read := await self._log.read(entry, key, Step)) is not None:
                 found[entry.subject] = read[1]
         spent: dict[str, Usage] = {}
+        by_model: dict[str, dict[str, Usage]] = {}
         for one in outstanding:
             place = self._subjects.steps(TaskKey(key, one.role, one.task, one.attempt)).removesuffix(".>")
             spent[one.task] = usage_of(steps.get(place, {}).values())
+            by_model[one.task] = by_model_of(steps.get(place, {}).values())
         return answer.model_copy(
             update={
                 "usage": sum(spent.values(), answer.usage),
                 "tasks": tuple(
-                    report.model_copy(update={"usage": report.usage + spent.get(report.task, Usage())})
+                    report.model_copy(
+                        update={
+                            "usage": report.usage + spent.get(report.task, Usage()),
+                            "by_model": add_by_model([report.by_model, by_model.get(report.task, {})]),
+                        }
+                    )
                     for report in answer.tasks
                 ),
             }

@@ -111,6 +111,7 @@ async def test_cancelling_stops_the_agents_empties_the_queues_and_keeps_the_cost
     spent = {report.task: report.usage.cost_usd for report in answer.tasks if report.usage.cost_usd}
     assert len(spent) == 2
     assert spent["t4"] == COST.cost_usd
+    assert all(set(report.by_model.values()) == {report.usage} for report in answer.tasks if report.task in spent)
     await world.parked()
     assert await world.answer(run) == answer
 

@@ -129,7 +129,7 @@ async def ask(chain: ModelChain) -> Reply[Line]:
 async def test_the_next_model_answers_and_what_the_first_one_took_is_counted(error: ModelError) -> None:
     reply = await ask(chain(Told("a:1", error), Told("b:1", None)))
     assert (reply.model, reply.output.text) == ("b:1", "b:1")
-    assert reply.hops == (Hop(model="a:1", reason=type(error).__name__, detail=str(error)),)
+    assert reply.hops == (Hop(model="a:1", reason=type(error).__name__, detail=str(error), usage=ONE),)
     assert reply.usage == ONE + ONE
 
 

@@ -8,10 +8,10 @@ from pydantic import Field, JsonValue, ValidationError
 from stretto.bus.effect_failure import EffectFailure
 from stretto.bus.message import Value
 from stretto.bus.step import Step
-from stretto.shared.contracts.usage import Usage
+from stretto.shared.contracts.usage import Usage, UsageByModel, add_by_model
 from stretto.shared.models.protocol import Hop, ToolCall
 
-__all__ = ["ModelOutcome", "hops_of", "models_of", "usage_of"]
+__all__ = ["ModelOutcome", "by_model_of", "hops_of", "models_of", "usage_of"]
 
 
 class ModelOutcome(Value):
@@ -51,6 +51,19 @@ def usage_of(steps: Iterable[Step]) -> Usage:
     return total
 
 
+def by_model_of(steps: Iterable[Step]) -> dict[str, Usage]:
+    """What each model took in these steps: those that answered, those that were passed over, and those that failed."""
+    parts: list[dict[str, Usage]] = []
+    for step in steps:
+        outcome = _outcome(step)
+        if outcome is not None:
+            passed_over = add_by_model({hop.model: hop.usage} for hop in outcome.hops)
+            parts += [passed_over, {outcome.model: _less(outcome.usage, passed_over.values())}]
+        elif step.kind == "model" and step.failure is not None:
+            parts.append(_spent_in_vain_by_model(step.failure))
+    return add_by_model(parts)
+
+
 def models_of(steps: Iterable[Step]) -> tuple[str, ...]:
     """The models that these steps asked, each once, in that order."""
     outcomes = [outcome for step in steps if (outcome := _outcome(step)) is not None]
@@ -78,3 +91,17 @@ def _spent_in_vain(failure: EffectFailure) -> Usage:
         return Usage.model_validate(failure.attributes.get("usage", {}))
     except ValidationError:
         return Usage()
+
+
+def _spent_in_vain_by_model(failure: EffectFailure) -> dict[str, Usage]:
+    try:
+        return UsageByModel.model_validate(failure.attributes.get("by_model", {})).parts
+    except ValidationError:
+        return {}
+
+
+def _less(usage: Usage, parts: Iterable[Usage]) -> Usage:
+    """What is left of a usage without these parts of it."""
+    part = sum(parts, Usage())
+    left = {name: max(0, getattr(usage, name) - getattr(part, name)) for name in Usage.model_fields}
+    return Usage.model_validate(left)

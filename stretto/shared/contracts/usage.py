@@ -1,12 +1,13 @@
 """Usage: what model and tool calls took, and what they cost."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 from pydantic import Field
 
 from stretto.bus.message import Value
 
-__all__ = ["Usage"]
+__all__ = ["Usage", "UsageByModel", "add_by_model"]
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -32,3 +33,19 @@ class Usage(Value):
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             cost_usd=self.cost_usd + other.cost_usd,
         )
+
+
+class UsageByModel(Value):
+    """The parts of a usage by the models that took them."""
+
+    parts: dict[str, Usage] = Field(default_factory=dict)
+
+
+def add_by_model(parts: Iterable[Mapping[str, Usage]]) -> dict[str, Usage]:
+    """The sum of such parts, by model; what took nothing is left out."""
+    total: dict[str, Usage] = {}
+    for part in parts:
+        for model, usage in part.items():
+            if usage != Usage():
+                total[model] = total.get(model, Usage()) + usage
+    return total

@@ -1,12 +1,12 @@
 """ModelChain: a role's models, asked one after the other until one gives a reply that is good enough."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, Generic, Protocol, cast
 
 from stretto.bus.agent_card import ModelHealth
-from stretto.shared.contracts.usage import Usage
+from stretto.shared.contracts.usage import Usage, UsageByModel, add_by_model
 from stretto.shared.models.all_failed import all_failed, reason_of
 from stretto.shared.models.breaker import Breakers
 from stretto.shared.models.errors import (
@@ -188,9 +188,10 @@ class ModelChain:
             except _NEXT as error:
                 course.errors.append(error)
                 course.usage += error.usage
-                await self._hop(course, Hop(model=name, reason=reason_of(error), detail=str(error)))
+                await self._hop(course, Hop(model=name, reason=reason_of(error), detail=str(error), usage=error.usage))
                 continue
             except (ModelError, MoneyError) as error:
+                error.by_model = _by_model(course, {name: error.usage})
                 error.usage += course.usage
                 raise
             course.usage += answer.usage
@@ -198,12 +199,14 @@ class ModelChain:
                 return replace(answer, usage=course.usage, hops=tuple(course.hops))
             least = self._confidence or 0.0
             detail = f"it is sure to {answer.confidence or 0.0:.2f}, and {least:.2f} is asked for"
-            hop = Hop(model=name, reason="low_confidence", detail=detail)
+            hop = Hop(model=name, reason="low_confidence", detail=detail, usage=answer.usage)
             if course.best is None or (answer.confidence or 0.0) > (course.best[1].confidence or 0.0):
                 course.best = (hop, answer)
             await self._hop(course, hop)
         if course.best is None:
-            raise all_failed(course.errors, self.names, course.usage)
+            failure = all_failed(course.errors, self.names, course.usage)
+            failure.by_model = _by_model(course)
+            raise failure
         own, best = course.best
         return replace(best, usage=course.usage, hops=tuple(hop for hop in course.hops if hop is not own))
 
@@ -217,3 +220,7 @@ class ModelChain:
 
     def _is_sure(self, reply: Reply[Output]) -> bool:
         return self._confidence is None or reply.confidence is None or reply.confidence >= self._confidence
+
+
+def _by_model(course: _Course[Output], *more: Mapping[str, Usage]) -> UsageByModel:
+    return UsageByModel(parts=add_by_model([*({hop.model: hop.usage} for hop in course.hops), *more]))

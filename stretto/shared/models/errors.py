@@ -18,7 +18,7 @@ ModelError
 No text and no attribute holds what was asked or answered, nor a key: providers' own messages echo both.
 """
 
-from stretto.shared.contracts.usage import Usage
+from stretto.shared.contracts.usage import Usage, UsageByModel
 
 __all__ = [
     "BadReply",
@@ -44,11 +44,13 @@ class ModelError(Exception):
     Attributes:
         request_id: the provider's name for the request that failed.
         usage: what the call took up to here; it has to be paid for all the same.
+        by_model: the part of it that each model of a chain took.
     """
 
     # On the class too: an error that a journal kept is made again without `__init__`.
     request_id: str | None = None
     usage: Usage = Usage()
+    by_model: UsageByModel = UsageByModel()
 
     def __init__(self, message: str = "", *, request_id: str | None = None, usage: Usage | None = None) -> None:
         super().__init__(message)

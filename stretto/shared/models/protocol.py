@@ -62,11 +62,13 @@ class Hop(Value):
     Attributes:
         reason: the kind of its error, or `circuit_open`, `low_confidence`, `budget`.
         detail: for people; no content.
+        usage: what it took all the same.
     """
 
     model: str
     reason: str
     detail: str = ""
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)

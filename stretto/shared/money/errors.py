@@ -6,7 +6,7 @@ MoneyError
 └── LedgerUnreadable   what is written of a budget's use cannot be read: a person must look at it
 """
 
-from stretto.shared.contracts.usage import Usage
+from stretto.shared.contracts.usage import Usage, UsageByModel
 
 __all__ = ["BudgetSpent", "LedgerUnreadable", "MoneyError", "PriceUnknown"]
 
@@ -16,9 +16,11 @@ class MoneyError(Exception):
 
     Attributes:
         usage: what the call took before it met the edge; it has to be paid for all the same.
+        by_model: the part of it that each model of a chain took.
     """
 
     usage: Usage = Usage()
+    by_model: UsageByModel = UsageByModel()
 
 
 class BudgetSpent(MoneyError):
