@@ -7,7 +7,9 @@ from typing import Literal, overload
 from pydantic import JsonValue
 
 from stretto.agents.effects import Effects
+from stretto.agents.ensemble import EnsembleModel
 from stretto.agents.human_answer import HumanAnswer
+from stretto.agents.panel import Panel
 from stretto.agents.step_memory import StepMemory
 from stretto.agents.step_model import StepModel
 from stretto.agents.toolbox import Toolbox
@@ -32,7 +34,7 @@ class TaskContext:
 
     Attributes:
         key: run, role, task and attempt.
-        model: the language model of the role.
+        model: the language model of the role, or several that are asked side by side where the plan says so.
         memory: the shared memory, for this tenant and this request's documents.
         tools: the agent's tools.
         deadline: when the attempt is cancelled; None for no limit of its own.
@@ -50,9 +52,13 @@ class TaskContext:
         tools: Sequence[Tool] = (),
         deadline: datetime | None = None,
         progress: Callable[[str], Awaitable[None]] = _silent,
+        panel: Panel | None = None,
     ) -> None:
         self.key = key
-        self.model = StepModel(model, effects)
+        self.model: StepModel | EnsembleModel = StepModel(model, effects)
+        if panel is not None:
+            members = [StepModel(one, effects) for one in panel.models]
+            self.model = EnsembleModel(panel, effects, members=members, judge=StepModel(panel.judge, effects))
         self.memory = StepMemory(memory, effects, scope=scope, writer=key.role)
         self.tools = Toolbox(tools, effects)
         self.deadline = deadline

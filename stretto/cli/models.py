@@ -7,7 +7,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
+from stretto.agents.errors import TaskMisconfigured
+from stretto.agents.panel import Panel
 from stretto.cli.agents import BUILT_IN as BUILT_IN_AGENTS
+from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.models.breaker import Breakers
 from stretto.shared.models.chain import ModelChain
 from stretto.shared.models.errors import NotConfigured
@@ -22,6 +25,8 @@ __all__ = ["Choice", "Models", "check_model", "check_models", "choice_of", "choi
 _SCRIPTED: Final = "scripted:"
 _OFFLINE: Final = "offline"
 _DEFAULT: Final = "default"
+_JUDGE: Final = "reviewer"
+"""Whose models pick the best of several replies."""
 
 Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
 
@@ -110,6 +115,20 @@ class Models:
     def chain(self, *names: str, confidence: float | None = None) -> ModelChain:
         """A chain of these models."""
         return ModelChain(names, open_model=self.open, breakers=self._breakers, confidence=confidence)
+
+    def panel(self, ensemble: Ensemble) -> Panel:
+        """The models of an ensemble. One that is not set up yet only fails for itself, when it is asked.
+
+        Raises:
+            TaskMisconfigured: it names one that there cannot be.
+        """
+        try:
+            for name in ensemble.models:
+                check_model(name, self._settings.providers)
+        except SettingsError as error:
+            raise TaskMisconfigured(f"the plan names a model that cannot be: {error}") from error
+        judge = choice_of(_JUDGE, self._settings, self._environment).names
+        return Panel(tuple(self.chain(name) for name in ensemble.models), self.chain(*judge), ensemble.choose)
 
 
 def model_of(name: str, *, providers: Providers, embed: Embed | None = None) -> Model:

@@ -8,6 +8,7 @@ from typing import Literal
 from stretto.agents.context import TaskContext
 from stretto.agents.effects import Effects
 from stretto.agents.gate import Gate
+from stretto.agents.panel import Panel
 from stretto.agents.recorder import Recorder
 from stretto.bus.journal import Entry, Journal
 from stretto.bus.step import Intent, Step
@@ -111,12 +112,14 @@ def surroundings(
     steps: ListedSteps | None = None,
     settled: Sequence[Settled] = (),
     asked: asyncio.Queue[Question] | None = None,
+    panel: Panel | None = None,
 ) -> TaskContext:
     """The surroundings of an attempt without a bus.
 
     Args:
         steps: what is on record, and will be; settled: its questions that are settled.
         asked: gets the questions that it asks; after one the handler waits for ever.
+        panel: several models instead of the one.
     """
     key = TaskKey(RunKey(0, "acme", "run-1"), "any", task, 1)
     steps = steps or ListedSteps()
@@ -139,4 +142,4 @@ def surroundings(
     )
     recorder = Recorder(journal=journal, gate=gate, spawn=asyncio.get_running_loop().create_task)
     effects = Effects(key=key, recorder=recorder, gate=gate, put=put, settled=settled)
-    return TaskContext(key=key, effects=effects, model=model, memory=memory or ListMemory(), progress=note)
+    return TaskContext(key=key, effects=effects, model=model, memory=memory or ListMemory(), progress=note, panel=panel)
