@@ -1,37 +1,52 @@
 """AnthropicMessages: a model behind Anthropic's messages API, or a server that speaks it."""
 
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import anthropic
 import httpx2
 from anthropic.types import (
-    ContentBlockParam,
     Message,
     MessageDeltaUsage,
-    MessageParam,
     OutputConfigParam,
     RawMessageStreamEvent,
     RefusalStopDetails,
+    ToolParam,
 )
 from anthropic.types import Usage as TheirUsage
 
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.document_text import as_json, data_texts, provenance
+from stretto.shared.models.anthropic_input import messages_of
+from stretto.shared.models.call_text import arguments_of
 from stretto.shared.models.exchange import Ask, Means, Said, Stop
 from stretto.shared.models.fault import CONNECTION, GARBLED, TIMEOUT, Fault, translated
 from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading
-from stretto.shared.models.protocol import Document
+from stretto.shared.models.protocol import ToolCall
 
 __all__ = ["AnthropicMessages"]
 
 _STOPS: Final[dict[str, Stop]] = {
+    "pause_turn": "paused",
     "max_tokens": "length",
     "refusal": "refused",
     "model_context_window_exceeded": "overflow",
 }
 _MAX_OUTPUT_TOKENS: Final = 16_384
 """The API wants a limit; every current model can write so much."""
+
+
+@dataclass(slots=True)
+class _CallParts:
+    """A tool call of a stream, whose arguments come in pieces of JSON text."""
+
+    id: str
+    name: str
+    given: object
+    arguments: str = ""
+
+    def call(self) -> ToolCall:
+        return ToolCall(id=self.id, name=self.name, arguments=arguments_of(self.arguments or self.given))
 
 
 class AnthropicMessages:
@@ -55,7 +70,7 @@ class AnthropicMessages:
         self._model = model
         self.compatible = compatible
         self.document_blocks = not compatible
-        self._max_output_tokens = max_output_tokens or _MAX_OUTPUT_TOKENS
+        self.max_output_tokens: int | None = max_output_tokens or _MAX_OUTPUT_TOKENS
         self._stream_timeout = stream_timeout
         self._headers = headers
 
@@ -67,14 +82,16 @@ class AnthropicMessages:
             fault_of=_fault,
             name=self._name,
             shaped=ask.shape.means != "text",
+            tools=bool(ask.tools),
         )
 
     async def _whole(self, ask: Ask, said: Said) -> AsyncGenerator[str]:
         response = await self._client.messages.with_raw_response.create(
             model=self._model,
-            max_tokens=self._max_output_tokens,
+            max_tokens=ask.output_tokens or self.max_output_tokens or _MAX_OUTPUT_TOKENS,
             system=ask.instructions or anthropic.omit,
-            messages=self._messages(ask),
+            messages=messages_of(ask, blocks=self.document_blocks),
+            tools=_tools(ask),
             output_config=_output_config(ask),
             extra_headers=self._headers,
         )
@@ -88,51 +105,35 @@ class AnthropicMessages:
     async def _stream(self, ask: Ask, said: Said) -> AsyncGenerator[str]:
         events = await self._client.messages.create(
             model=self._model,
-            max_tokens=self._max_output_tokens,
+            max_tokens=ask.output_tokens or self.max_output_tokens or _MAX_OUTPUT_TOKENS,
             system=ask.instructions or anthropic.omit,
-            messages=self._messages(ask),
+            messages=messages_of(ask, blocks=self.document_blocks),
+            tools=_tools(ask),
             output_config=_output_config(ask),
             stream=True,
             timeout=self._stream_timeout,
             extra_headers=self._headers,
         )
         counts: dict[str, int] = {}
+        calls: dict[int, _CallParts] = {}
         async with events:
             said.usage = Usage(model_calls=1)
             said.request_id = events.response.headers.get("request-id")
             async for event in events:
                 with reading():
-                    piece = _take(event, said, counts)
+                    piece = _take(event, said, counts, calls)
                 if piece:
                     said.text += piece
                     yield piece
         if said.stop is None:
             raise Garbled("the stream ended before the reply did")
-
-    def _messages(self, ask: Ask) -> list[MessageParam]:
-        content: list[ContentBlockParam]
-        if self.document_blocks:
-            content = [_block(one) for one in ask.documents]
-            if ask.question:
-                content.append({"type": "text", "text": ask.question})
-        else:
-            content = [{"type": "text", "text": one} for one in data_texts(ask)]
-        messages: list[MessageParam] = [{"role": "user", "content": content}]
-        for turn in ask.turns:
-            messages.append({"role": "assistant", "content": turn.reply.strip() or "{}"})
-            messages.append({"role": "user", "content": turn.objection})
-        return messages
+        said.calls = [one.call() for _, one in sorted(calls.items())]
 
 
-def _block(document: Document) -> ContentBlockParam:
-    if not document.text.strip():  # the API takes no empty block
-        return {"type": "text", "text": as_json(document)}
-    return {
-        "type": "document",
-        "source": {"type": "text", "media_type": "text/plain", "data": document.text},
-        "title": document.id,
-        "context": provenance(document),
-    }
+def _tools(ask: Ask) -> list[ToolParam] | anthropic.Omit:
+    if not ask.tools:
+        return anthropic.omit
+    return [{"name": one.name, "description": one.description, "input_schema": {**one.schema}} for one in ask.tools]
 
 
 def _output_config(ask: Ask) -> OutputConfigParam | anthropic.Omit:
@@ -144,16 +145,26 @@ def _output_config(ask: Ask) -> OutputConfigParam | anthropic.Omit:
 def _read(message: Message, said: Said) -> None:
     said.usage = _usage(_counts(message.usage))
     said.text = "".join(block.text for block in message.content if block.type == "text")
+    said.calls = [
+        ToolCall(id=block.id, name=block.name, arguments=arguments_of(block.input))
+        for block in message.content
+        if block.type == "tool_use"
+    ]
     _stop(message.stop_reason, message.stop_details, said)
 
 
-def _take(event: RawMessageStreamEvent, said: Said, counts: dict[str, int]) -> str:
+def _take(event: RawMessageStreamEvent, said: Said, counts: dict[str, int], calls: dict[int, _CallParts]) -> str:
     """Take in one event of a stream; return its piece of the text."""
     if event.type == "message_start":
         counts |= _counts(event.message.usage)
         said.usage = _usage(counts)
     elif event.type == "content_block_delta" and event.delta.type == "text_delta":
         return event.delta.text
+    elif event.type == "content_block_start" and event.content_block.type == "tool_use":
+        block = event.content_block
+        calls[event.index] = _CallParts(block.id, block.name, block.input)
+    elif event.type == "content_block_delta" and event.delta.type == "input_json_delta":
+        calls[event.index].arguments += event.delta.partial_json
     elif event.type == "message_delta":
         counts |= _counts(event.usage)
         said.usage = _usage(counts)

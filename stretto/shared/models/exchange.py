@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.protocol import Document
+from stretto.shared.models.protocol import Document, Round, ToolCall, ToolSpec
 from stretto.shared.models.schema import JsonSchema
 
 __all__ = ["Ask", "Endpoint", "Means", "Said", "Shape", "Stop", "Turn"]
@@ -13,8 +13,9 @@ __all__ = ["Ask", "Endpoint", "Means", "Said", "Shape", "Stop", "Turn"]
 Means = Literal["strict", "loose", "object", "text"]
 """What makes a reply fit: the server enforces the schema; it knows the schema; it enforces some JSON object; nothing but our asking."""
 
-Stop = Literal["done", "length", "refused", "overflow"]
-"""Why a model stopped: it was done, at the limit of its reply, it (or a filter) declined, or its context was full."""
+Stop = Literal["done", "paused", "length", "refused", "overflow"]
+"""Why a model stopped: it was done (with its reply, or with asking for tools), it wants to be asked to go on, it was at the limit of its
+reply, it (or a filter) declined, or its context was full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,24 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What is sent. Instructions and documents go in different fields of the request, so that no document is read as an instruction."""
+    """What is sent. Instructions and data go in different fields of the request, so that no document is read as an instruction.
+
+    Attributes:
+        tools: what the model may ask for; rounds: what it asked for so far, and what came of it.
+        turns: replies that did not fit.
+        begun: a reply that the model is to go on with.
+        output_tokens: how long the reply may get; None for the endpoint's own limit.
+    """
 
     instructions: str = field(repr=False)
     question: str = field(repr=False)
     documents: Sequence[Document] = field(repr=False)
     shape: Shape
+    tools: Sequence[ToolSpec] = field(default=(), repr=False)
+    rounds: Sequence[Round] = field(default=(), repr=False)
     turns: Sequence[Turn] = ()
+    begun: str = field(default="", repr=False)
+    output_tokens: int | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +66,7 @@ class Said:
     """
 
     text: str = field(default="", repr=False)
+    calls: list[ToolCall] = field(default_factory=list[ToolCall], repr=False)
     stop: Stop | None = None
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
@@ -67,6 +80,7 @@ class Endpoint(Protocol):
         means: what the protocol has for shaping replies, the surest first.
         compatible: the server is not the provider's own: it may lack schemas, or take them and ignore them.
         document_blocks: documents go as blocks of their own kind, not as JSON.
+        max_output_tokens: how long a reply gets at most; None for the server's own limit.
     """
 
     @property
@@ -78,13 +92,16 @@ class Endpoint(Protocol):
     @property
     def document_blocks(self) -> bool: ...
 
+    @property
+    def max_output_tokens(self) -> int | None: ...
+
     def call(self, ask: Ask, said: Said, *, stream: bool) -> AsyncGenerator[str]:
         """Send the request, fill `said`, and yield the pieces of the text: as they come, or without `stream` all at once.
 
         Closing the generator, or cancelling the task that reads it, closes the connection.
 
         Raises:
-            ShapeRefused: the server does not take the schema.
+            ShapeRefused: the server does not take the schema, or not together with tools.
             ModelError: as `Model.generate`.
         """
         ...

@@ -58,6 +58,9 @@ _TOO_LARGE_TEXT: Final = re.compile(r"request too large", re.IGNORECASE)
 _SHAPE_TEXT: Final = re.compile(
     r"response_format|text\.format|output_config|output_format|schema|grammar|structured output", re.IGNORECASE
 )
+_SHAPE_FIELD: Final = re.compile(r"response_format|text\.format|output_config|output_format|grammar", re.IGNORECASE)
+_TOOLS_TEXT: Final = re.compile(r"\btools?\b|tool[_-]|\bfunctions?\b|--jinja", re.IGNORECASE)
+"""As in: does not support tools; "auto" tool choice requires --enable-auto-tool-choice; tools param requires --jinja flag."""
 
 
 class ShapeRefused(ModelError):
@@ -88,9 +91,9 @@ class Fault:
         codes = frozenset(one for one in words if _CODE.fullmatch(one))
         return cls(status, codes, " ".join((*words, str(inner.get("message", body)))), headers or {})
 
-    def error(self, name: str, *, shaped: bool) -> ModelError:
-        """The error for the caller of the model `name`. With `shaped`, the request asked for a schema."""
-        found = self._error(name, shaped)
+    def error(self, name: str, *, shaped: bool, tools: bool = False) -> ModelError:
+        """The error for the caller of the model `name`. With `shaped`, the request asked for a schema; with `tools`, it offered some."""
+        found = self._error(name, shaped, tools)
         found.request_id = next(
             (
                 one
@@ -101,7 +104,7 @@ class Fault:
         )
         return found
 
-    def _error(self, name: str, shaped: bool) -> ModelError:
+    def _error(self, name: str, shaped: bool, tools: bool) -> ModelError:
         why = self._why()
         wait_s = retry_after_s(self.headers)
         if self._is((401,), _NO_KEY):
@@ -127,7 +130,10 @@ class Fault:
             return ModelUnavailable(f"{name} cannot be reached, or the connection broke: is its server running?")
         if self.codes & _DECLINED:
             return Refused(f"{name} declines to answer ({why})", category=next(iter(self.codes & _DECLINED)))
-        if shaped and (self._client_error or self.status in (500, 501)) and _SHAPE_TEXT.search(self.text):
+        refused = self._client_error or self.status in (500, 501)
+        if refused and tools and _TOOLS_TEXT.search(self.text) and not (shaped and _SHAPE_FIELD.search(self.text)):
+            return CannotDo(f"{name} takes no tools, or not these ({why}): name another model for this role")
+        if refused and shaped and _SHAPE_TEXT.search(self.text):
             return ShapeRefused(f"{name} does not take the schema ({why})")
         if self.status is None or self._is((409,), _TROUBLE) or self.status >= 500 or self.status < 400:
             return ModelUnavailable(f"{name} is in trouble ({why})", retry_after_s=wait_s)
@@ -169,6 +175,7 @@ async def translated(
     fault_of: Callable[[Exception], Fault],
     name: str,
     shaped: bool,
+    tools: bool,
 ) -> AsyncGenerator[str]:
     """The pieces; `errors` that come instead become errors of ours.
 
@@ -184,4 +191,4 @@ async def translated(
         fault = fault_of(error)
     if fault:
         # Raised out here, so that no error of an SDK hangs on it as its context: those hold the request, and with it the key.
-        raise fault.error(name, shaped=shaped)
+        raise fault.error(name, shaped=shaped, tools=tools)

@@ -7,6 +7,7 @@ import httpx2
 import openai
 from openai.types.responses import (
     EasyInputMessageParam,
+    FunctionToolParam,
     Response,
     ResponseInputItemParam,
     ResponseStreamEvent,
@@ -15,11 +16,13 @@ from openai.types.responses import (
 )
 
 from stretto.shared.contracts.usage import Usage
+from stretto.shared.models.call_text import arguments_of, arguments_text, outcome_text
 from stretto.shared.models.document_text import data_texts
 from stretto.shared.models.exchange import Ask, Means, Said, Stop
 from stretto.shared.models.fault import Fault, translated
 from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading
 from stretto.shared.models.openai_fault import openai_fault
+from stretto.shared.models.protocol import Round, ToolCall
 
 __all__ = ["OpenAIResponses"]
 
@@ -56,7 +59,7 @@ class OpenAIResponses:
         self._client = client
         self._name = name
         self._model = model
-        self._max_output_tokens = max_output_tokens or _MAX_OUTPUT_TOKENS
+        self.max_output_tokens: int | None = max_output_tokens or _MAX_OUTPUT_TOKENS
         self._stream_timeout = stream_timeout
         self._headers = headers
 
@@ -68,6 +71,7 @@ class OpenAIResponses:
             fault_of=_fault,
             name=self._name,
             shaped=ask.shape.means != "text",
+            tools=bool(ask.tools),
         )
 
     async def _whole(self, ask: Ask, said: Said) -> AsyncGenerator[str]:
@@ -76,7 +80,8 @@ class OpenAIResponses:
             instructions=ask.instructions or openai.omit,
             input=_input(ask),
             text=_text(ask),
-            max_output_tokens=self._max_output_tokens,
+            tools=_tools(ask),
+            max_output_tokens=ask.output_tokens or self.max_output_tokens,
             store=False,
             extra_headers=self._headers,
         )
@@ -93,7 +98,8 @@ class OpenAIResponses:
             instructions=ask.instructions or openai.omit,
             input=_input(ask),
             text=_text(ask),
-            max_output_tokens=self._max_output_tokens,
+            tools=_tools(ask),
+            max_output_tokens=ask.output_tokens or self.max_output_tokens,
             store=False,
             stream=True,
             timeout=self._stream_timeout,
@@ -117,10 +123,43 @@ def _input(ask: Ask) -> list[ResponseInputItemParam]:
         "content": [{"type": "input_text", "text": one} for one in data_texts(ask)],
     }
     items: list[ResponseInputItemParam] = [first]
+    for one in ask.rounds:
+        items += _round(one)
     for turn in ask.turns:
         items.append({"role": "assistant", "content": turn.reply or "{}"})
         items.append({"role": "user", "content": turn.objection})
+    if ask.begun:
+        items.append({"role": "assistant", "content": ask.begun})
     return items
+
+
+def _round(one: Round) -> list[ResponseInputItemParam]:
+    items: list[ResponseInputItemParam] = [{"role": "assistant", "content": one.text}] if one.text else []
+    # Without the items' own ids: with them the API would want the thoughts that came before, which are not kept.
+    calls: list[ResponseInputItemParam] = [
+        {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": arguments_text(call)}
+        for call in one.calls
+    ]
+    outcomes: list[ResponseInputItemParam] = [
+        {"type": "function_call_output", "call_id": outcome.call, "output": outcome_text(outcome)}
+        for outcome in one.outcomes
+    ]
+    return [*items, *calls, *outcomes]
+
+
+def _tools(ask: Ask) -> list[FunctionToolParam] | openai.Omit:
+    if not ask.tools:
+        return openai.omit
+    return [
+        {
+            "type": "function",
+            "name": one.name,
+            "description": one.description,
+            "parameters": {**one.schema},
+            "strict": False,  # strict takes a part of JSON Schema only; arguments are checked here in any case
+        }
+        for one in ask.tools
+    ]
 
 
 def _text(ask: Ask) -> ResponseTextConfigParam | openai.Omit:
@@ -158,6 +197,11 @@ def _read(response: Response, said: Said) -> None:
         for part in item.content
     ]
     said.text = "".join(part.text for part in parts if part.type == "output_text")
+    said.calls = [
+        ToolCall(id=item.call_id, name=item.name, arguments=arguments_of(item.arguments))
+        for item in response.output
+        if item.type == "function_call"
+    ]
     reason = response.incomplete_details.reason if response.incomplete_details else None
     said.stop = _STOPS.get(reason or "", "done")
     if any(part.type == "refusal" for part in parts):

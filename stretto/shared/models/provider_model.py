@@ -1,41 +1,41 @@
-"""ProviderModel: a language model behind a provider's API, with replies that fit their type or a typed error."""
+"""ProviderModel: a language model behind a provider's API, with replies that fit their type, calls of tools, or a typed error."""
 
 import asyncio
-import json
 import re
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Final
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from stretto.shared.contracts.usage import Usage
+from stretto.shared.models.brief import Brief, objection
+from stretto.shared.models.call_text import asks_in_words, named
 from stretto.shared.models.errors import BadReply, CannotDo, ContextOverflow, ModelError, Refused, TimedOut, Truncated
 from stretto.shared.models.exchange import Ask, Endpoint, Means, Said, Shape, Turn
 from stretto.shared.models.fault import ShapeRefused
-from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
+from stretto.shared.models.meter import Meter
+from stretto.shared.models.protocol import CallsAsked, Document, Grant, OnText, Output, Purse, Reply, Round, ToolSpec
 from stretto.shared.models.reply_text import Unfit, read_output
 from stretto.shared.models.schema import plain_schema, strict_schema
-from stretto.shared.prompt import render_prompt
+from stretto.shared.money.errors import MoneyError
 
 __all__ = ["ProviderModel"]
 
-_PACKAGE = "stretto.shared.models"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Brief:
-    instructions: str
-    question: str
-    documents: Sequence[Document]
+_PAUSES: Final = 8
+"""How often a model may pause in one reply."""
+_OUTPUT_TOKENS: Final = 4_096
+"""Asked for where a budget needs a limit and neither settings nor protocol have one: servers of one's own have small contexts."""
 
 
 class _Tally:
-    """What one call of `generate` has taken so far, whatever becomes of it."""
+    """What one call has taken so far, whatever becomes of it; `until` is when it is given up, by the loop's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: float) -> None:
+        self.until = until
         self._done = Usage()
         self.said = Said()
 
@@ -53,20 +53,26 @@ class ProviderModel:
     """Asks, checks the reply, and has the model mend one that does not fit.
 
     A server that does not take schemas is found out by the first request that it refuses; from then on it gets the schema in the
-    instructions. Servers that take schemas and ignore them are found out by their replies, which are checked in any case.
+    instructions. Servers that take schemas and ignore them are found out by their replies, which are checked in any case. While tools are
+    offered to a compatible server the schema stands in the instructions too: most such servers hold every reply to a schema that they
+    are given, so that no tool could ever be called.
 
     Args:
         name: `provider:model`.
-        time_limit_s: for a whole call, repairs included.
+        time_limit_s: for a whole call, repairs and waiting for its turn included; settling what it took is not.
         repairs: how often a reply that does not fit is sent back.
+        meter: what stands around each request; by default nothing.
     """
 
-    def __init__(self, *, name: str, endpoint: Endpoint, time_limit_s: float, repairs: int) -> None:
+    def __init__(
+        self, *, name: str, endpoint: Endpoint, time_limit_s: float, repairs: int, meter: Meter | None = None
+    ) -> None:
         self._name = name
+        self._meter = meter or Meter(name=name)
         self._endpoint = endpoint
         self._time_limit_s = time_limit_s
         self._repairs = repairs
-        self._refused: WeakKeyDictionary[type[BaseModel], set[Means]] = WeakKeyDictionary()
+        self._refused: WeakKeyDictionary[type[BaseModel], set[tuple[Means, bool]]] = WeakKeyDictionary()
 
     @property
     def name(self) -> str:
@@ -78,7 +84,7 @@ class ProviderModel:
         Raises:
             CannotDo: the type has no JSON schema.
         """
-        return self._shape(output_type).means
+        return self._shape(output_type, tools=False).means
 
     async def generate(
         self,
@@ -91,53 +97,114 @@ class ProviderModel:
         purse: Purse | None = None,
     ) -> Reply[Output]:
         """As `Model.generate`."""
-        tally = _Tally()
-        limit = asyncio.timeout(self._time_limit_s)
+        brief = Brief(instructions, question, documents, on_text=on_text, purse=purse)
+        found = await self._call(output_type, brief)
+        if isinstance(found, CallsAsked):
+            raise BadReply(
+                f"{self._name} asks for tools, and none were offered", request_id=found.request_id, usage=found.usage
+            )
+        return found
+
+    async def take_turn(
+        self,
+        output_type: type[Output],
+        *,
+        instructions: str,
+        question: str = "",
+        documents: Sequence[Document] = (),
+        tools: Sequence[ToolSpec],
+        rounds: Sequence[Round] = (),
+        on_text: OnText | None = None,
+        purse: Purse | None = None,
+    ) -> Reply[Output] | CallsAsked:
+        """As `ToolModel.take_turn`."""
+        return await self._call(
+            output_type, Brief(instructions, question, documents, tools, rounds, on_text=on_text, purse=purse)
+        )
+
+    async def _call(self, output_type: type[Output], brief: Brief) -> Reply[Output] | CallsAsked:
+        tally = _Tally(asyncio.get_running_loop().time() + self._time_limit_s)
         try:
-            async with limit:
-                return await self._converse(output_type, _Brief(instructions, question, documents), on_text, tally)
-        except TimeoutError:
-            if not limit.expired():  # of `on_text`
-                raise
-        except ModelError as error:
+            return await self._converse(output_type, brief, tally)
+        except (ModelError, MoneyError) as error:
             error.usage = tally.usage
             raise
-        raise TimedOut(f"{self._name} had no whole answer after {self._time_limit_s:g} s", usage=tally.usage)
 
-    async def _converse(
-        self, output_type: type[Output], brief: _Brief, on_text: OnText | None, tally: _Tally
-    ) -> Reply[Output]:
+    async def _converse(self, output_type: type[Output], brief: Brief, tally: _Tally) -> Reply[Output] | CallsAsked:
         turns: tuple[Turn, ...] = ()
         while True:
-            shape = self._shape(output_type)
-            ask = replace(self._ask(brief, shape), turns=turns)
+            shape = self._shape(output_type, tools=bool(brief.tools))
+            ask = replace(brief.ask(shape, self._endpoint), turns=turns)
             try:
-                await self._exchange(ask, None if turns else on_text, tally.next())
+                said = await self._whole(ask, brief, tally)
             except ShapeRefused:
-                self._refused.setdefault(output_type, set()).add(shape.means)
+                self._refused.setdefault(output_type, set()).add((shape.means, bool(brief.tools)))
                 continue
-            self._check_stop(tally.said)
-            found = _read(output_type, tally.said.text)
+            if said.calls:
+                calls = named(said.calls, brief.rounds)
+                return CallsAsked(calls, self._name, tally.usage, text=said.text, request_id=said.request_id)
+            found = _read(output_type, said.text)
             if not isinstance(found, Unfit):
                 return Reply(
                     output=found,
                     model=self._name,
                     usage=tally.usage,
                     confidence=_confidence(found),
-                    request_id=tally.said.request_id,
+                    request_id=said.request_id,
+                )
+            if brief.tools and asks_in_words(said.text, brief.tools):
+                raise CannotDo(
+                    f"{self._name} writes its calls of tools into its reply: its server knows no tools, or not this model's way "
+                    "of asking for them; name another model for this role",
+                    request_id=said.request_id,
                 )
             if len(turns) == self._repairs:
                 raise BadReply(
                     f"{self._name} gave no {output_type.__name__} in {self._repairs + 1} replies ({found.kinds})",
-                    request_id=tally.said.request_id,
+                    request_id=said.request_id,
                 )
-            turns += (Turn(tally.said.text, self._objection(found, shape)),)
+            turns += (Turn(said.text, objection(found, shape)),)
 
-    async def _exchange(self, ask: Ask, on_text: OnText | None, said: Said) -> None:
-        async with aclosing(self._endpoint.call(ask, said, stream=on_text is not None)) as pieces:
-            async for piece in pieces:
-                if on_text is not None:
-                    await on_text(piece)
+    async def _whole(self, ask: Ask, brief: Brief, tally: _Tally) -> Said:
+        """One reply, in as many requests as the model needs for it."""
+        for _ in range(_PAUSES):
+            said = tally.next()
+            # People watch the first reply only: a mended one would come on top of it.
+            await self._exchange(ask, said, brief.purse, None if ask.turns else brief.on_text, tally.until)
+            self._check_stop(said)
+            said.text = ask.begun + said.text
+            if said.stop != "paused":
+                return said
+            ask = replace(ask, begun=said.text.rstrip())
+        raise BadReply(f"{self._name} paused {_PAUSES} times in one reply", request_id=tally.said.request_id)
+
+    async def _exchange(self, ask: Ask, said: Said, purse: Purse | None, on_text: OnText | None, until: float) -> None:
+        """One request: admitted, sent, priced and settled."""
+        grant: Grant | None = None
+        limit = asyncio.timeout_at(until)
+        try:
+            async with limit:
+                grant = await self._meter.admit(
+                    ask,
+                    purse,
+                    output_tokens=self._endpoint.max_output_tokens or _OUTPUT_TOKENS,
+                    limit_s=max(0.0, until - asyncio.get_running_loop().time()),
+                )
+                if grant is not None:
+                    ask = replace(ask, output_tokens=grant.output_tokens)
+                async with aclosing(self._endpoint.call(ask, said, stream=on_text is not None)) as pieces:
+                    async for piece in pieces:
+                        if on_text is not None:
+                            await on_text(piece)
+        except TimeoutError:
+            if not limit.expired():  # of `on_text`
+                raise
+        finally:
+            said.usage = self._meter.priced(said.usage)
+            if grant is not None:
+                await self._meter.settle(grant, said.usage)
+        if limit.expired():  # raised out here, so that nothing of the request hangs on it
+            raise TimedOut(f"{self._name} had no whole answer after {self._time_limit_s:g} s")
 
     def _check_stop(self, said: Said) -> None:
         match said.stop:
@@ -155,43 +222,22 @@ class ProviderModel:
                 raise Refused(
                     f"{self._name} declines to answer{why}", category=said.category, request_id=said.request_id
                 )
-            case "done" | None:
+            case "done" | "paused" | None:
                 pass
 
-    def _shape(self, output_type: type[BaseModel]) -> Shape:
+    def _shape(self, output_type: type[BaseModel], *, tools: bool) -> Shape:
         try:
             strict, plain = strict_schema(output_type), plain_schema(output_type)
         except PydanticInvalidForJsonSchema as error:
             raise CannotDo(f"{output_type.__name__} has no JSON schema: {error.message}") from error
-        refused = self._refused.get(output_type, set[Means]())
+        refused = self._refused.get(output_type, set[tuple[Means, bool]]())
         usable: list[Means] = [
-            one for one in self._endpoint.means if one not in refused and (one != "strict" or strict)
+            one for one in self._endpoint.means if (one, tools) not in refused and (one != "strict" or strict)
         ]
-        means = usable[0]  # every protocol has `text`, which is never refused
+        # Every protocol has `text`, which is never refused.
+        means = "text" if tools and self._endpoint.compatible else usable[0]
         name = re.sub(r"[^A-Za-z0-9_-]", "_", output_type.__name__)[:64]
         return Shape(means, name, strict if means == "strict" and strict else plain)
-
-    def _ask(self, brief: _Brief, shape: Shape) -> Ask:
-        instructions = brief.instructions
-        if brief.documents:
-            instructions = render_prompt(
-                "documents",
-                package=_PACKAGE,
-                instructions=instructions,
-                blocks=self._endpoint.document_blocks,
-            )
-        # Also where the server enforces it: many models write better when they know what they are held to.
-        if shape.means in ("object", "text") or self._endpoint.compatible:
-            schema = json.dumps(shape.schema, ensure_ascii=False)
-            instructions = render_prompt("schema", package=_PACKAGE, instructions=instructions, schema=schema)
-        if not brief.documents and not brief.question:  # a request needs something to reply to
-            return Ask(instructions="", question=instructions, documents=(), shape=shape)
-        return Ask(instructions=instructions, question=brief.question, documents=brief.documents, shape=shape)
-
-    def _objection(self, unfit: Unfit, shape: Shape) -> str:
-        return render_prompt(
-            "repair", package=_PACKAGE, problem=unfit.problem, schema=json.dumps(shape.schema, ensure_ascii=False)
-        )
 
 
 def _read(output_type: type[Output], text: str) -> Output | Unfit:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from stretto.shared.models.errors import NotConfigured
 from stretto.shared.models.exchange import Endpoint
+from stretto.shared.models.meter import Meter
 from stretto.shared.models.provider_model import ProviderModel
 from stretto.shared.models.provider_settings import BUILT_IN, Api, ProviderSettings
 from stretto.shared.models.rate import Rates
@@ -99,6 +100,7 @@ class Providers:
             endpoint=server.endpoint(name=name, model=model),
             time_limit_s=settings.time_limit_s,
             repairs=settings.repairs,
+            meter=Meter(name=name, prices=self.prices, rates=self.rates),
         )
 
     def server(self, provider: str) -> Server:

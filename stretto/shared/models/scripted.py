@@ -7,12 +7,23 @@ from types import TracebackType
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError, model_validator
 
 from stretto.bus.message import Value
 from stretto.shared.contracts.usage import Usage
+from stretto.shared.models.call_text import named
 from stretto.shared.models.errors import BadReply, CannotDo, ModelUnavailable, ScriptMismatch
-from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
+from stretto.shared.models.protocol import (
+    CallsAsked,
+    Document,
+    OnText,
+    Output,
+    Purse,
+    Reply,
+    Round,
+    ToolCall,
+    ToolSpec,
+)
 
 __all__ = ["ScriptLine", "ScriptedModel"]
 
@@ -34,16 +45,18 @@ class ScriptLine:
         expects: the output type that must be asked for, or its name.
         reply: the output, or its fields as data, or an exception to raise, or what makes the output from question and documents.
         asks: text that must stand in the question.
-        reads: texts that must each stand in a document.
+        reads: texts that must each stand in a document, or in what a tool gave before.
         usage: what the call costs.
+        calls: the tools to ask for, in place of a reply: each must be offered.
     """
 
     expects: type[BaseModel] | str
-    reply: BaseModel | dict[str, JsonValue] | Exception | Answerer
+    reply: BaseModel | dict[str, JsonValue] | Exception | Answerer = field(default_factory=dict[str, JsonValue])
     asks: str = ""
     reads: tuple[str, ...] = ()
     usage: Usage = field(default_factory=lambda: Usage(model_calls=1))
     confidence: float | None = None
+    calls: tuple[ToolCall, ...] = ()
 
     @property
     def type_name(self) -> str:
@@ -63,7 +76,8 @@ class ScriptedModel:
 
     @classmethod
     def from_file(cls, path: Path) -> "ScriptedModel":
-        """Read a script from YAML or JSON: a list of objects with `expects`, and `reply` (fields) or `error` (a model error's name).
+        """Read a script from YAML or JSON: a list of objects with `expects`, and `reply` (fields), `error` (a model error's name) or
+        `calls` (of tools: each with `name` and `arguments`).
 
         Raises:
             ScriptMismatch: the file cannot be read or is no script; the text says where.
@@ -116,14 +130,55 @@ class ScriptedModel:
         Raises:
             ScriptMismatch: another call was expected, or none; the line is then not used.
         """
+        line = self._next(output_type, question, [one.text for one in documents])
+        if line.calls:
+            raise ScriptMismatch(f"line {self._used} asks for tools, and none were offered")
+        return await self._reply(line, output_type, question, documents, purse)
+
+    async def take_turn(
+        self,
+        output_type: type[Output],
+        *,
+        instructions: str,
+        question: str = "",
+        documents: Sequence[Document] = (),
+        tools: Sequence[ToolSpec],
+        rounds: Sequence[Round] = (),
+        on_text: OnText | None = None,
+        purse: Purse | None = None,
+    ) -> Reply[Output] | CallsAsked:
+        """As `ToolModel.take_turn`, and `generate` here."""
+        gave = [outcome.text for one in rounds for outcome in one.outcomes]
+        line = self._next(output_type, question, [*(one.text for one in documents), *gave])
+        if not line.calls:
+            return await self._reply(line, output_type, question, documents, purse)
+        missing = {call.name for call in line.calls} - {tool.name for tool in tools}
+        if missing:
+            raise ScriptMismatch(f"line {self._used} asks for {', '.join(sorted(missing))}: no such tool is offered")
+        await self._spend(line, purse)
+        return CallsAsked(named(line.calls, rounds), self.name, line.usage)
+
+    def _next(self, output_type: type[BaseModel], question: str, texts: Sequence[str]) -> ScriptLine:
         position = self._used + 1
         if not self.left:
             raise ScriptMismatch(
                 f"call {position} asks for {output_type.__name__}, but the script has {len(self._lines)} lines"
             )
         line = self.left[0]
-        _check(line, position, output_type, question, documents)
+        _check(line, position, output_type, question, texts)
         self._used += 1
+        return line
+
+    async def _reply(
+        self,
+        line: ScriptLine,
+        output_type: type[Output],
+        question: str,
+        documents: Sequence[Document],
+        purse: Purse | None,
+    ) -> Reply[Output]:
+        position = self._used
+        await self._spend(line, purse)
         if isinstance(line.reply, Exception):
             raise line.reply
         output = line.reply(question, documents) if callable(line.reply) else line.reply
@@ -132,6 +187,19 @@ class ScriptedModel:
         except ValidationError as error:
             raise ScriptMismatch(f"the reply of line {position} is no {output_type.__name__}: {error}") from error
         return Reply(output=valid, model=self.name, usage=line.usage, confidence=line.confidence)
+
+    async def _spend(self, line: ScriptLine, purse: Purse | None) -> None:
+        """Pay for the line, as a provider's model pays for a request."""
+        if purse is not None:
+            usage = line.usage
+            grant = await purse.for_model(self.name, input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+            await grant.settle(usage)
+
+
+class _WrittenCall(Value):
+    name: str
+    arguments: dict[str, JsonValue] | None = Field(default_factory=dict[str, JsonValue])
+    id: str = ""
 
 
 class _WrittenLine(Value):
@@ -142,30 +210,30 @@ class _WrittenLine(Value):
     reads: tuple[str, ...] = ()
     usage: Usage = Usage(model_calls=1)
     confidence: float | None = None
+    calls: tuple[_WrittenCall, ...] = ()
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> "_WrittenLine":
-        if (self.reply is None) == (self.error is None):
-            raise ValueError("a line has either a reply or an error")
+    def _one_of_three(self) -> "_WrittenLine":
+        if (self.reply is not None) + (self.error is not None) + bool(self.calls) != 1:
+            raise ValueError("a line has either a reply, an error, or calls")
         return self
 
     def line(self, path: Path) -> ScriptLine:
         reply: dict[str, JsonValue] | Exception = self.reply or {}
         if self.error is not None:
             reply = _RAISABLE[self.error](f"the script {path.name} says so")
-        return ScriptLine(self.expects, reply, self.asks, self.reads, self.usage, self.confidence)
+        calls = tuple(ToolCall(id=one.id, name=one.name, arguments=one.arguments) for one in self.calls)
+        return ScriptLine(self.expects, reply, self.asks, self.reads, self.usage, self.confidence, calls)
 
 
 _SCRIPT = TypeAdapter(list[_WrittenLine])
 
 
-def _check(
-    line: ScriptLine, position: int, output_type: type[BaseModel], question: str, documents: Sequence[Document]
-) -> None:
+def _check(line: ScriptLine, position: int, output_type: type[BaseModel], question: str, texts: Sequence[str]) -> None:
     if line.type_name != output_type.__name__:
         raise ScriptMismatch(f"line {position} expects {line.type_name}, but {output_type.__name__} was asked for")
     if line.asks not in question:
         raise ScriptMismatch(f"line {position} expects {line.asks!r} in the question, which is {question[:200]!r}")
     for text in line.reads:
-        if not any(text in one.text for one in documents):
-            raise ScriptMismatch(f"line {position} expects {text!r} in one of the {len(documents)} documents")
+        if not any(text in one for one in texts):
+            raise ScriptMismatch(f"line {position} expects {text!r} in one of the {len(texts)} documents")

@@ -1,0 +1,56 @@
+"""call_text: a tool call's arguments as the JSON text that OpenAI's protocols have them in, and ids where a server gives none."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Final, cast
+
+from pydantic import JsonValue
+
+from stretto.shared.models.protocol import Round, ToolCall, ToolOutcome, ToolSpec
+
+__all__ = ["arguments_of", "arguments_text", "asks_in_words", "named", "outcome_text"]
+
+_MARK: Final = re.compile(r"<tool_call>|<function_call>|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool_call")
+"""What models write around a call; a server that knows tools takes it out."""
+
+
+def arguments_of(written: object) -> dict[str, JsonValue] | None:
+    """The arguments that a model wrote, as text or as the object itself; None if they are no JSON object."""
+    if isinstance(written, str):
+        try:
+            written = json.loads(written.strip() or "{}", parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            return None
+    return cast("dict[str, JsonValue]", written) if isinstance(written, dict) else None
+
+
+def arguments_text(call: ToolCall) -> str:
+    """What goes back to the model as its own call."""
+    return json.dumps(call.arguments or {}, ensure_ascii=False)
+
+
+def outcome_text(outcome: ToolOutcome) -> str:
+    """What a call gave, for protocols that have no field to say that it failed."""
+    return json.dumps({"error": outcome.text}, ensure_ascii=False) if outcome.failed else outcome.text
+
+
+def named(calls: Sequence[ToolCall], rounds: Sequence[Round]) -> tuple[ToolCall, ...]:
+    """The calls with ids that tell each from all others of the exchange: some servers give none, or the same ones again."""
+    taken = {call.id for one in rounds for call in one.calls}
+    found: list[ToolCall] = []
+    for position, call in enumerate(calls):
+        free = call.id if call.id and call.id not in taken else f"call_{len(rounds)}_{position}"
+        taken.add(free)
+        found.append(call if call.id == free else call.model_copy(update={"id": free}))
+    return tuple(found)
+
+
+def asks_in_words(text: str, tools: Sequence[ToolSpec]) -> bool:
+    """Whether a reply that is no output asks for a tool, in a way that only the model's own server could have read."""
+    names = "|".join(re.escape(tool.name) for tool in tools)
+    return bool(_MARK.search(text) or re.search(rf'"(name|function)"\s*:\s*"({names})"', text))
+
+
+def _no_number(constant: str) -> JsonValue:
+    raise ValueError(constant)  # NaN and Infinity are no JSON
