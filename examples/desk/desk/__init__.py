@@ -1,0 +1,1 @@
+"""A ticket desk as a service that Stretto knows nothing of."""
