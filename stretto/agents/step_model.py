@@ -45,6 +45,7 @@ class StepModel:
                 usage=reply.usage,
                 confidence=reply.confidence,
                 request_id=reply.request_id,
+                hops=reply.hops,
             ).model_dump(mode="json")
             replies.append((outcome, reply))
             return outcome
@@ -60,6 +61,7 @@ class StepModel:
                 usage=recorded.usage,
                 confidence=recorded.confidence,
                 request_id=recorded.request_id,
+                hops=recorded.hops,
             )
 
         value: JsonValue = {
