@@ -4,26 +4,32 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from stretto.agents.agent import Agent
+from stretto.agents.budgeted_model import BudgetedModel
 from stretto.agents.context import TaskContext
+from stretto.agents.edge import Edge
 from stretto.agents.effects import Effects
 from stretto.agents.errors import TaskPermanent, TaskRetryable
 from stretto.agents.gate import Gate, Stop
 from stretto.agents.outcome import failure_of, input_of, is_foreseen, output_of
+from stretto.agents.panel import Panel, PanelOf, no_panel
 from stretto.agents.recorder import Recorder
 from stretto.agents.remarks import remarks_of
 from stretto.bus.errors import JournalMismatch
 from stretto.bus.failpoints import reach
 from stretto.bus.journal import Journal
 from stretto.bus.subjects import TaskKey
+from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.step import by_model_of, models_of, usage_of
 from stretto.shared.contracts.task import RunTask, TaskResult
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model
+from stretto.shared.money.purse import BudgetPurse
 from stretto.shared.tools.protocol import Tool
 
 __all__ = ["Attempt"]
@@ -42,6 +48,9 @@ class Attempt:
         put: writes a question into the run's log, once.
         instance: the process that does it.
         now: the server's time, as far as it is known: deadlines are its.
+        purse: what it may spend; None for no limits.
+        spare: a model that costs nothing, for when that is spent.
+        panel_of: opens the models of a task that asks several.
     """
 
     def __init__(
@@ -58,18 +67,28 @@ class Attempt:
         progress: Callable[[str], Awaitable[None]],
         instance: str,
         now: datetime,
+        purse: BudgetPurse | None = None,
+        spare: Model | None = None,
+        panel_of: PanelOf = no_panel,
     ) -> None:
         self._agent = agent
         self.key = key
         self._task = task
         self._journal = journal
-        self._model = model
         self._memory = memory
         self._tools = tools
         self._put = put
         self._progress = progress
         self._instance = instance
         self._now = now
+        self._panel_of = panel_of
+        self._purse = purse
+        self._spare = spare
+        self._edge: Edge | None = None
+        if purse is not None:
+            policy = (task.budget.at_edge if task.budget else None) or "fail"
+            self._edge = Edge(policy, raise_limit=purse.raise_run, can_finish=spare is not None)
+        self._model = self._paid(model)
         self._gate = Gate()
         self._writes: set[asyncio.Task[Any]] = set()
 
@@ -123,6 +142,7 @@ class Attempt:
                 gate=self._gate,
                 put=self._put,
                 settled=self._task.settled,
+                edge=self._edge,
             )
             handler = group.create_task(self._handle(effects))
             try:
@@ -148,18 +168,9 @@ class Attempt:
                     return reason
 
     async def _handle(self, effects: Effects) -> dict[str, Any] | Exception:
-        context = TaskContext(
-            key=self.key,
-            effects=effects,
-            model=self._model,
-            memory=self._memory,
-            scope=self._task.scope,
-            tools=self._tools,
-            deadline=self._task.deadline,
-            progress=self._progress,
-        )
         try:
             given = input_of(self._agent, self._task.input)
+            context = self._context(effects)
             reach("agent.before_start")
             output = output_of(self._agent, await self._agent.handle(given, context))
         except Exception as error:  # noqa: BLE001 (the edge of a handler: whatever it raises is this attempt's outcome)
@@ -169,6 +180,29 @@ class Attempt:
         for entry in self._journal.unasked:
             return JournalMismatch(entry.position, str(entry.identity), "nothing any more")
         return output
+
+    def _context(self, effects: Effects) -> TaskContext:
+        return TaskContext(
+            key=self.key,
+            effects=effects,
+            model=self._model,
+            memory=self._memory,
+            scope=self._task.scope,
+            tools=self._tools,
+            deadline=self._task.deadline,
+            progress=self._progress,
+            panel=self._panel(self._task.ensemble) if self._task.ensemble else None,
+        )
+
+    def _panel(self, ensemble: Ensemble) -> Panel:
+        panel = self._panel_of(ensemble)
+        return replace(panel, models=tuple(map(self._paid, panel.models)), judge=self._paid(panel.judge))
+
+    def _paid(self, model: Model) -> Model:
+        """The model, paid from the purse where there is one."""
+        if self._purse is None or self._edge is None:
+            return model
+        return BudgetedModel(model, purse=self._purse, edge=self._edge, spare=self._spare)
 
     async def _end(self, handler: asyncio.Task[Any]) -> None:
         """Wait for a handler that is over or cancelled, and for what was to be written of its outcomes."""

@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Never, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
+from stretto.agents.edge import Edge
 from stretto.agents.errors import TaskPermanent
 from stretto.agents.gate import Gate, Stop
 from stretto.agents.human_answer import HumanAnswer
@@ -19,6 +20,7 @@ from stretto.bus.journal import Effect, keep_trying
 from stretto.bus.step import Step, StepKind
 from stretto.bus.subjects import TaskKey
 from stretto.shared.contracts.question import Question, Settled, question_id
+from stretto.shared.money.errors import BudgetSpent
 from stretto.shared.tools.protocol import Consequences
 
 __all__ = ["Effects"]
@@ -35,6 +37,7 @@ class Effects:
     Args:
         put: writes a question into the run's log, once.
         settled: the attempt's questions that are settled.
+        edge: what happens when an effect fails for a budget; without one it has failed.
 
     Attributes:
         unsure: names of effects that were cut off and cannot be done again without harm.
@@ -48,12 +51,14 @@ class Effects:
         gate: Gate,
         put: Callable[[Question], Awaitable[None]],
         settled: Sequence[Settled],
+        edge: Edge | None = None,
     ) -> None:
         self._key = key
         self._recorder = recorder
         self._gate = gate
         self._put = put
         self._settled = {one.position: one for one in settled}
+        self._edge = edge
         self.unsure: list[str] = []
 
     async def perform(
@@ -95,7 +100,11 @@ class Effects:
                         what = f"{effect.identity}, with an output of another type"
                         await self._recorder.break_off(JournalMismatch(effect.position, what, str(effect.identity)))
                 case "failed":
-                    _raise(step, error)
+                    raised = _raised(step, error)
+                    if not isinstance(raised, BudgetSpent) or self._edge is None:
+                        raise raised
+                    if not await self._edge.passed(self, kind, raised):
+                        raise raised
                 case "abandoned":  # as the first time: the handler gives it up
                     await asyncio.Event().wait()
                 case "not_done":
@@ -220,9 +229,10 @@ def _shown(value: JsonValue) -> str:
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
-def _raise(step: Step, error: Exception | None) -> Never:
+def _raised(step: Step, error: Exception | None) -> Exception:
     """What the effect raised: the same class of error from the record as when it happened."""
     again = step.failure.rebuilt() if step.failure is not None else TaskPermanent("a step failed without saying how")
     if error is not None and type(error) is type(again):
-        raise error
-    raise again from error
+        return error
+    again.__cause__ = error
+    return again

@@ -21,7 +21,7 @@ from stretto.shared.models.errors import (
     Refused,
     Truncated,
 )
-from stretto.shared.money.errors import BudgetSpent, MoneyError, PriceUnknown
+from stretto.shared.money.errors import BudgetSpent, LedgerUnreadable, MoneyError, PriceUnknown
 
 __all__ = ["failure_of", "input_of", "is_foreseen", "output_of"]
 
@@ -72,7 +72,7 @@ def is_foreseen(error: Exception) -> bool:
 def failure_of(error: Exception) -> TaskFailure:
     """What an error means for the next attempt. Texts of unknown errors may hold content: only their names are told."""
     match error:
-        case TaskMisconfigured() | NotConfigured() | PriceUnknown():
+        case TaskMisconfigured() | LedgerUnreadable() | NotConfigured() | PriceUnknown():
             kind = "misconfigured"
         case TaskPermanent() | BudgetSpent() | MemoryRefused() | TooLarge():
             kind = "permanent"

@@ -11,6 +11,7 @@ from stretto.agents.agent import Agent
 from stretto.agents.attempt import Attempt
 from stretto.agents.gate import Stop
 from stretto.agents.outcome import failure_of
+from stretto.agents.panel import PanelOf, no_panel
 from stretto.agents.reporter import Reporter
 from stretto.agents.withdrawals import Withdrawals
 from stretto.bus.agent_card import AgentCard
@@ -35,6 +36,7 @@ from stretto.shared.contracts.task import RunTask, TaskResult
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.chain import ModelChain
 from stretto.shared.models.protocol import Hop, Model
+from stretto.shared.money.purse import BudgetPurse
 from stretto.shared.tools.protocol import Tool
 
 __all__ = ["Worker"]
@@ -46,6 +48,11 @@ _WRITE_AGAIN_S = (0.25, 1.0, 2.0, 5.0, 10.0)
 _LATER = Nak(delay_s=1.0)
 
 
+def no_purse(_key: TaskKey, _task: RunTask) -> BudgetPurse | None:
+    """Nothing is limited."""
+    return None
+
+
 class Worker:
     """One process's service of one role.
 
@@ -54,6 +61,9 @@ class Worker:
 
     Args:
         tools: what the agent may use beside the tools that it has itself.
+        purse_of: what an attempt may spend; None where nothing limits it.
+        spare: a model that costs nothing: it answers when a budget is used up whose policy is to finish.
+        panel_of: opens the models of a task whose plan asks several.
         replay_grace_s: how long a handler that is run again may be busy with other things than effects while some of its branches wait for
             the others, before it is taken for one that has changed.
     """
@@ -70,7 +80,10 @@ class Worker:
         instance: str,
         slots: int | None = None,
         tools: Sequence[Tool] = (),
+        purse_of: Callable[[TaskKey, RunTask], BudgetPurse | None] = no_purse,
+        spare: Model | None = None,
         replay_grace_s: float = 5.0,
+        panel_of: PanelOf = no_panel,
     ) -> None:
         self._agent = agent
         self._connection = connection
@@ -82,6 +95,9 @@ class Worker:
         self._instance = instance
         self._slots = slots or agent.slots
         self._replay_grace_s = replay_grace_s
+        self._panel_of = panel_of
+        self._purse_of = purse_of
+        self._spare = spare
         self._tools = (*agent.tools, *tools)
         self._input_schema: dict[str, Any] = agent.input_type.model_json_schema()
         self._output_schema: dict[str, Any] = agent.output_type.model_json_schema()
@@ -219,6 +235,9 @@ class Worker:
             progress=progress,
             instance=self._instance,
             now=self._clock.now(),
+            purse=self._purse_of(key, task),
+            spare=self._spare,
+            panel_of=self._panel_of,
         )
 
     async def _write(self, key: TaskKey, result: TaskResult, cause: Envelope) -> Disposition:

@@ -18,6 +18,8 @@ from stretto.bus.connection import Connection
 from stretto.bus.streams import Deployment
 from stretto.bus.wire import Wire
 from stretto.shared.memory.client import MemoryClient
+from stretto.shared.money.books import Books
+from stretto.shared.money.price_book import PriceBook
 from stretto.shared.settings import Settings
 
 __all__ = ["Process", "Service", "host_token", "open_process", "serve"]
@@ -46,6 +48,7 @@ class Process:
 
     Attributes:
         instance: its name among all processes of the deployment.
+        books: the ledgers of budgets, for all agents of the process.
     """
 
     settings: Settings
@@ -54,6 +57,7 @@ class Process:
     deployment: Deployment
     artifacts: Artifacts
     wire: Wire
+    books: Books
 
     def memory_of(self, tenant: str, *, patience_s: float = 0.0) -> MemoryClient:
         """A tenant's memory, over the bus; `patience_s` is how long it may be served by nobody."""
@@ -76,16 +80,28 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
     """
     deployment = settings.deployment
     address = url or settings.nats_url or "nats://127.0.0.1:4222"
+    instance = _instance(role)
     async with await Connection.open(settings.connection(address, name=role, wait_s=_SERVER_WAIT_S)) as connection:
         artifacts = Artifacts(connection=connection, subjects=deployment.subjects)
-        yield Process(
-            settings=settings,
-            instance=_instance(role),
+        wire = Wire(artifacts=artifacts)
+        books = Books(
             connection=connection,
             deployment=deployment,
-            artifacts=artifacts,
-            wire=Wire(artifacts=artifacts),
+            wire=wire,
+            sender=instance,
+            prices=PriceBook(settings.prices, providers=settings.providers),
+            tenant_budgets=settings.tenant_budgets,
         )
+        async with books:
+            yield Process(
+                settings=settings,
+                instance=instance,
+                connection=connection,
+                deployment=deployment,
+                artifacts=artifacts,
+                wire=wire,
+                books=books,
+            )
 
 
 async def serve(

@@ -75,7 +75,7 @@ class Account(Message):
     Attributes:
         account: whose budget it is: a run's, or a tenant's of a day or a month.
         name: the run's id, the day (2026-01-31) or the month (2026-01).
-        limits: of the budget itself; raises: what was added to them, by the id of the question that a person approved.
+        limits: of the budget itself; raises: what was added to them, by what it was done for, so that it is done once.
         spent: what all calls took that are settled.
         open: what is reserved for calls in flight, by reservation.
         lapsed: what was reserved and not settled in time: it is free again, but is counted if it is settled after all.
