@@ -21,10 +21,13 @@ class Reporter:
         self._subjects = subjects
         self._instance = instance
 
-    async def tell(self, key: TaskKey, kind: Literal["started", "note"], text: str) -> None:
+    async def tell(self, key: TaskKey, kind: Literal["started", "note", "text"], text: str, *, reply: int = 0) -> None:
+        """Say it to whoever watches, if anybody does. With `text`, of a reply, nobody waits: where the send buffer is full it is lost."""
         progress = Progress(
-            kind=kind, role=key.role, task=key.task, attempt=key.attempt, agent=self._instance, text=text
+            kind=kind, role=key.role, task=key.task, attempt=key.attempt, agent=self._instance, text=text, reply=reply
         )
         envelope = Envelope.of(progress, tenant=key.run.tenant, run=key.run.run, sender=self._instance)
+        limit_s = 0.0 if kind == "text" else None
         with contextlib.suppress(BusError):
-            await self._connection.publish(self._subjects.progress(key.run, key.role), encode(envelope))
+            subject = self._subjects.progress(key.run, key.role)
+            await self._connection.publish(subject, encode(envelope), limit_s=limit_s)
