@@ -2,13 +2,26 @@
 
 AgentError
 ├── TaskRetryable         another attempt may succeed
+│   ├── ToolFailed        a tool failed again after the model had been told that it had
+│   └── ToolRoundsSpent   the model asked for tools again and again, and never replied
 ├── TaskPermanent         no attempt will succeed with this input
-│   └── QuestionExpired   nobody answered a question in time
+│   ├── QuestionExpired   nobody answered a question in time
+│   └── ToolUnsure        a tool did not end in time, and doing it again might do it twice
 └── TaskMisconfigured     a person must change something first
     └── ToolUnknown       the agent has no tool of that name
 """
 
-__all__ = ["AgentError", "QuestionExpired", "TaskMisconfigured", "TaskPermanent", "TaskRetryable", "ToolUnknown"]
+__all__ = [
+    "AgentError",
+    "QuestionExpired",
+    "TaskMisconfigured",
+    "TaskPermanent",
+    "TaskRetryable",
+    "ToolFailed",
+    "ToolRoundsSpent",
+    "ToolUnknown",
+    "ToolUnsure",
+]
 
 
 class AgentError(Exception):
@@ -17,6 +30,14 @@ class AgentError(Exception):
 
 class TaskRetryable(AgentError):
     """Another attempt may succeed."""
+
+
+class ToolFailed(TaskRetryable):
+    """A tool failed again after the model had been told that it had; the text says why."""
+
+
+class ToolRoundsSpent(TaskRetryable):
+    """The model asked for tools again and again, and never replied; the text says how often."""
 
 
 class TaskPermanent(AgentError):
@@ -33,6 +54,10 @@ class QuestionExpired(TaskPermanent):
     def __init__(self, question: str) -> None:
         super().__init__(f"nobody answered question {question} in time")
         self.question = question
+
+
+class ToolUnsure(TaskPermanent):
+    """A tool did not end in time, and doing it again might do it twice: whether it happened is not known."""
 
 
 class TaskMisconfigured(AgentError):
