@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_LINE_BYTES: Final = 8 * 1024 * 1024
 _MAX_JUNK_BYTES: Final = 1024 * 1024
+_PIECE_BYTES: Final = 65_536
 _LEAVE_S: Final = 1.0
 _INHERITED: Final = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT")
 
@@ -100,9 +101,7 @@ class McpProcess:
                     yield heard_out, said_in
                 finally:
                     stdin.close()  # ends a server that behaves
-                    await self._end(process)
-                    for task in tasks:
-                        task.cancel()
+                    await self._leave(process, tasks)
         finally:
             self.ended.set()
             heard_in.close()
@@ -149,7 +148,7 @@ class McpProcess:
 
     async def _overhear(self, stderr: asyncio.StreamReader) -> None:
         rest = b""
-        while piece := await stderr.read(65_536):
+        while piece := await stderr.read(_PIECE_BYTES):
             *lines, rest = (rest + piece).split(b"\n")
             rest = rest[-1_000:]
             self._stderr_lines += len(lines)
@@ -162,8 +161,8 @@ class McpProcess:
             text = text.replace(secret, "***")
         return text.strip()
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        """Let it end by itself; kill it, and all that it started, if it does not."""
+    async def _leave(self, process: asyncio.subprocess.Process, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Let it end by itself; kill it, and all that it started, if it does not, or when this is cancelled."""
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LEAVE_S):
@@ -171,13 +170,11 @@ class McpProcess:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):  # what left the process's group may hold its pipes
-            async with asyncio.timeout(_LEAVE_S):
-                await process.wait()
-        if self._stderr_lines:
-            _log.info(
-                "MCP server %s wrote %s lines to stderr, and ended with %s",
-                self._name,
-                self._stderr_lines,
-                process.returncode,
-            )
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            with contextlib.suppress(TimeoutError):  # what left the process's group may hold its pipes
+                async with asyncio.timeout(_LEAVE_S):
+                    await process.communicate()
+            if self._stderr_lines:
+                _log.info("MCP server %s wrote %s lines to stderr", self._name, self._stderr_lines)

@@ -92,6 +92,8 @@ class McpServer:
             ):  # the latter: it knows the session no more
                 session.retire()
                 raise ToolUnavailable(gone) from error
+            if error.code == mcp.types.PARSE_ERROR:  # whose text holds what could not be read
+                raise ToolResultWrong(f"MCP server {self.name} answers with what it should not") from error
             raise ToolUnavailable(f"MCP server {self.name} refuses: {error.message[:_MAX_TEXT_CHARS]}") from error
         except (anyio.ClosedResourceError, anyio.BrokenResourceError, OSError) as error:
             session.retire()
