@@ -106,8 +106,9 @@ class Crew:
         memory: Memory | None = None,
         tools: Sequence[Tool] = (),
         slots: int | None = None,
+        **more: Any,
     ) -> tuple[Worker, asyncio.Task[None]]:
-        """One more worker, on a connection of its own."""
+        """One more worker, on a connection of its own; `more` are further arguments of it."""
         ground = await self.ground.again()
         worker = Worker(
             agent=agent,
@@ -120,6 +121,7 @@ class Crew:
             tools=tools,
             slots=slots,
             replay_grace_s=0.5,
+            **more,
         )
         self._serving.append(asyncio.create_task(worker.run()))
         return worker, self._serving[-1]
