@@ -142,9 +142,15 @@ class World:
         return self._start(supervisor.run())
 
     async def serve(
-        self, agent: Agent[Any, Any], instance: str, model: Model | None = None, *, slots: int | None = None
+        self,
+        agent: Agent[Any, Any],
+        instance: str,
+        model: Model | None = None,
+        *,
+        slots: int | None = None,
+        **options: Any,
     ) -> asyncio.Task[None]:
-        """An agent on a connection of its own."""
+        """An agent on a connection of its own. `options` are further ones of its worker."""
         connection = await self.connect(instance)
         subjects = self.deployment.subjects
         wire = Wire(artifacts=Artifacts(connection=connection, subjects=subjects))
@@ -159,6 +165,7 @@ class World:
             ),
             instance=instance,
             slots=slots,
+            **options,
         )
         self.workers[instance] = worker
         return self._start(worker.run())
