@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from stretto.agents.agent import Agent
+from stretto.agents.panel import PanelOf, no_panel
 from stretto.agents.worker import Worker
 from stretto.bus.rate import RateCounters
 from stretto.bus.subjects import check_token
-from stretto.cli.models import Models
+from stretto.cli.models import Models, check_model
 from stretto.shared.memory.client import MemoryClient
 from stretto.shared.memory.errors import MemoryRefused
 from stretto.shared.memory.protocol import Memory
@@ -20,6 +21,9 @@ from stretto.shared.models.rate_limits import RateLimits
 from stretto.shared.money.price_book import PriceBook
 from stretto.shared.process import Process, Service
 from stretto.shared.settings import Settings
+
+if TYPE_CHECKING:
+    from stretto.supervisor.playbook_file import Playbook
 
 __all__ = ["agent_service", "memory_service", "open_memory", "open_models", "open_providers", "supervisor_services"]
 
@@ -49,8 +53,16 @@ def open_models(process: Process, providers: Providers) -> Models:
     return Models(settings, providers=providers, embed=memory.embed)
 
 
-def agent_service(process: Process, agent: Agent[Any, Any], model: Model, *, slots: int | None = None) -> Worker:
-    """An agent that thinks with this model."""
+def agent_service(
+    process: Process,
+    agent: Agent[Any, Any],
+    model: Model,
+    *,
+    slots: int | None = None,
+    panel_of: PanelOf = no_panel,
+) -> Worker:
+    """An agent that thinks with this model; `panel_of` opens others for tasks whose plan asks several."""
+    from stretto.shared.models.offline import OfflineModel
 
     def memory_of(tenant: str) -> MemoryClient:
         return process.memory_of(tenant, patience_s=_MEMORY_PATIENCE_S)
@@ -64,6 +76,9 @@ def agent_service(process: Process, agent: Agent[Any, Any], model: Model, *, slo
         memory_of=memory_of,
         instance=process.instance,
         slots=slots,
+        panel_of=panel_of,
+        purse_of=process.books.purse_of,
+        spare=OfflineModel(embed=process.memory_of(process.settings.tenant, patience_s=_MEMORY_PATIENCE_S).embed),
     )
 
 
@@ -72,6 +87,7 @@ def supervisor_services(process: Process, models: Models) -> tuple[Service, ...]
 
     Raises:
         PlaybookError: a playbook is wrong; the text says where.
+        SettingsError: a playbook asks a model that there cannot be.
         NotConfigured, KeyMissing, ScriptMismatch: the planner has no model that can be used; the text says why.
     """
     from stretto.supervisor.choose import Chooser
@@ -83,6 +99,7 @@ def supervisor_services(process: Process, models: Models) -> tuple[Service, ...]
 
     settings = process.settings
     playbooks = Playbooks.load(settings.playbooks)
+    _check_ensembles(playbooks, settings)
     router = Router(playbooks=playbooks, embed=process.memory_of(settings.tenant).embed)
     supervisor = Supervisor(
         connection=process.connection,
@@ -95,6 +112,14 @@ def supervisor_services(process: Process, models: Models) -> tuple[Service, ...]
     )
     beside = replace(process, instance=process.instance.replace("supervisor", "planner", 1))
     return supervisor, agent_service(beside, Planner(), models.of(Planner.role))
+
+
+def _check_ensembles(playbooks: "Iterable[Playbook]", settings: Settings) -> None:
+    """Raises SettingsError when a task asks a model that there cannot be."""
+    for playbook in playbooks:
+        for task in playbook.tasks:
+            for name in task.ensemble.models if task.ensemble else ():
+                check_model(name, settings.providers, setting=f"{playbook.file}: task {task.id}")
 
 
 @contextlib.asynccontextmanager

@@ -35,7 +35,8 @@ async def serve_agent(settings: Settings, name: str, *, slots: int | None, owned
     agent = load_agent(name)
 
     def build(process: Process, providers: Providers) -> Sequence[Service]:
-        return [agent_service(process, agent, open_models(process, providers).of(agent.role), slots=slots)]
+        models = open_models(process, providers)
+        return [agent_service(process, agent, models.of(agent.role), slots=slots, panel_of=models.panel)]
 
     return await _serve_thinking(settings, agent.role, build, owned=owned)
 
@@ -63,7 +64,10 @@ async def serve_team(settings: Settings, *, owned: bool) -> int:
 
         return [
             *supervisor_services(as_role("supervisor"), models),
-            *(agent_service(as_role(agent.role), agent, models.of(agent.role)) for agent in agents),
+            *(
+                agent_service(as_role(agent.role), agent, models.of(agent.role), panel_of=models.panel)
+                for agent in agents
+            ),
         ]
 
     return await _serve_thinking(settings, "team", build, owned=owned)
