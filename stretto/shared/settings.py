@@ -20,6 +20,7 @@ from stretto.shared.contracts.retry import RetryPolicy
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.money.price import Price
 from stretto.shared.money.tenant_budget import TenantBudget
+from stretto.shared.tools.settings import ToolName, ToolSettings
 
 __all__ = ["Settings", "SettingsError", "load_settings"]
 
@@ -72,6 +73,7 @@ class Settings(BaseSettings):
         retries: which failed tasks are tried again, how often and when, by role; `default` holds for the roles that are not named, and
             for what a role's policy leaves out.
         budget: what each run may take at most; requests and playbooks may allow less.
+        tools: what agents may use, by name, and who may.
         tenant_budgets: what all runs of a tenant may take in a day and in a month; `default` holds for the tenants that are not named.
         grace_s: how long a process that is told to stop may finish what it has in hand.
         sync_always: the embedded server writes to disk before it acknowledges.
@@ -110,6 +112,7 @@ class Settings(BaseSettings):
         default_factory=lambda: {_DEFAULT: RetryPolicy()}
     )
     budget: Annotated[Budget, BeforeValidator(_spelt_right(Budget))] | None = None
+    tools: dict[ToolName, ToolSettings] = Field(default_factory=dict[str, ToolSettings])
     tenant_budgets: Mapping[Token, TenantBudget] = Field(default_factory=dict[Token, TenantBudget])
 
     @field_validator("data_dir", "nats_credentials", "nats_server", mode="after")
@@ -201,6 +204,8 @@ def _read_file(known: Collection[str]) -> dict[str, Any]:
 
 def _told(path: Sequence[str | int], error: Any) -> str:
     steps = [str(step) for step in path if step != "[key]"]
+    if steps[0] == "tools" and len(steps) > 3:
+        del steps[2]  # pydantic names the kind there, which the settings write beside the others
     variable, nested = f"STRETTO_{steps[0].upper()}", f"STRETTO_{'__'.join(steps).upper()}"
     said = nested if nested in os.environ else variable if _says(variable, steps[1:]) else None
     place = said or (f"in {_file()}" if _file().is_file() else "as given")
@@ -210,6 +215,10 @@ def _told(path: Sequence[str | int], error: Any) -> str:
             what = "use 1 to 64 of a-z, 0-9, _ and -"
         case "extra_forbidden":
             what = "there is no such setting"
+        case "union_tag_not_found":
+            what = 'say of which kind it is, as in kind = "calculate"'
+        case "union_tag_invalid":
+            what = f"there is no such kind: use one of {what.rpartition(': ')[2]}"
         case _:
             pass
     return f"{'.'.join(steps)} ({place}): {what}"
