@@ -192,6 +192,7 @@ class Attempt:
             deadline=self._task.deadline,
             progress=self._progress,
             panel=self._panel(self._task.ensemble) if self._task.ensemble else None,
+            purse=self._purse,
         )
 
     def _panel(self, ensemble: Ensemble) -> Panel:

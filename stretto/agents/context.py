@@ -15,7 +15,7 @@ from stretto.agents.step_model import StepModel
 from stretto.agents.toolbox import Toolbox
 from stretto.bus.subjects import TaskKey
 from stretto.shared.memory.protocol import Memory
-from stretto.shared.models.protocol import Model
+from stretto.shared.models.protocol import Model, Purse
 from stretto.shared.tools.protocol import Consequences, Tool
 
 __all__ = ["TaskContext"]
@@ -53,6 +53,7 @@ class TaskContext:
         deadline: datetime | None = None,
         progress: Callable[[str], Awaitable[None]] = _silent,
         panel: Panel | None = None,
+        purse: Purse | None = None,
     ) -> None:
         self.key = key
         self.model: StepModel | EnsembleModel = StepModel(model, effects)
@@ -60,7 +61,7 @@ class TaskContext:
             members = [StepModel(one, effects) for one in panel.models]
             self.model = EnsembleModel(panel, effects, members=members, judge=StepModel(panel.judge, effects))
         self.memory = StepMemory(memory, effects, scope=scope, writer=key.role)
-        self.tools = Toolbox(tools, effects)
+        self.tools = Toolbox(tools, effects, purse=purse)
         self.deadline = deadline
         self.progress = progress
         self._effects = effects
