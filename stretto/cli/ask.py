@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,7 @@ from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
 from stretto.cli.system import MEMORY, TEAM, System, open_system
 from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.budget import Budget, tightest
 from stretto.shared.contracts.request import MAX_REQUEST_CHARS, Request
 from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
@@ -43,6 +44,7 @@ class Question:
     Attributes:
         docs: added to the memory first; the answer then comes from them alone.
         timeout_s: after this the run fails.
+        budget: what the run may take, by the names of `Budget`; None for what was not said.
     """
 
     text: str
@@ -50,12 +52,13 @@ class Question:
     playbook: str | None = None
     timeout_s: float | None = None
     run: str | None = None
+    budget: Mapping[str, float | str | None] = field(default_factory=dict[str, float | str | None])
 
     def request(self, scope: Sequence[str]) -> Request:
         """The request.
 
         Raises:
-            UsageFailed: the text is empty or too long, the playbook's name is none, or the limit is not possible.
+            UsageFailed: the text is empty or too long, the playbook's name is none, or a limit is not possible.
         """
         if not self.text.strip():
             raise UsageFailed("the request is empty: say what you want to know")
@@ -64,7 +67,13 @@ class Question:
                 f"the request has {len(self.text)} characters, more than {MAX_REQUEST_CHARS}: put long texts into --docs"
             )
         try:
-            return Request(text=self.text, playbook=self.playbook, scope=tuple(scope), deadline_s=self.timeout_s)
+            return Request(
+                text=self.text,
+                playbook=self.playbook,
+                scope=tuple(scope),
+                deadline_s=self.timeout_s,
+                budget=tightest([Budget.model_validate(self.budget)]),
+            )
         except ValidationError as error:
             raise UsageFailed(f"the request cannot be sent: {describe(error)}") from error
 

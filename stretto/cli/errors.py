@@ -100,6 +100,7 @@ def _exit_code(error: BaseException) -> int | None:
         StoreUnusable,
     )
     from stretto.shared.models.errors import ModelError
+    from stretto.shared.money.errors import MoneyError
     from stretto.supervisor.errors import SupervisorError
 
     match error:
@@ -117,7 +118,7 @@ def _exit_code(error: BaseException) -> int | None:
             return ExitCode.USAGE
         case MemoryUnavailable() | StoreUnusable() | EmbedderUnusable():
             return ExitCode.NOT_REACHABLE
-        case BusError() | MemoryFailed():
+        case BusError() | MemoryFailed() | MoneyError():
             return ExitCode.FAILED
         case _:
             return None

@@ -8,6 +8,7 @@ from stretto.bus.client import Client, RunMessage
 from stretto.bus.envelope import open_envelope
 from stretto.bus.errors import DecodeError
 from stretto.cli.answer_view import answer_data, answer_text
+from stretto.cli.budget_view import account_of, budget_data, budget_text
 from stretto.cli.errors import UsageFailed
 from stretto.cli.moments import ahead, local
 from stretto.cli.output import write_json, write_table
@@ -45,6 +46,8 @@ async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
         except ValueError as error:  # no run can have such an id
             raise UsageFailed(str(error)) from error
         state = await standing_of(connection, settings, run)
+        budget = state.course.budget if state.course else None
+        account = await account_of(connection, settings, run) if budget else None
     if not facts:
         raise UsageFailed(f"nothing is known of run {run} of tenant {settings.tenant}: see `stretto runs list`")
     answer = next((found for found in map(_answer, facts) if found is not None), None)
@@ -57,6 +60,7 @@ async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
                 "log": [_data(fact) for fact in facts],
                 "in_progress": [] if answer else list(_tasks_data(state)),
                 "questions": [question_data(asked) for asked in questions],
+                "budget": None if budget is None else budget_data(budget, account),
                 "answer": None if answer is None else answer_data(run, answer),
             }
         )
@@ -75,6 +79,8 @@ async def show_run(settings: Settings, run: str, *, as_json: bool) -> int:
             if fact.subject.kind != "schedule"  # what it has set is seen when it comes to pass
         ),
     )
+    if budget is not None:
+        say(f"\nstretto: {budget_text(budget, account)}")
     if answer is not None:
         show(f"\n{printable(answer_text(answer) or answer.reason)}")
     else:
