@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from stretto.bus.run_log import RunLog
 from stretto.bus.step import Step
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects, TaskKey
+from stretto.cli.status import status
 from stretto.shared.contracts.answer import Answer as RunAnswer
 from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.contracts.progress import Progress
@@ -27,6 +29,7 @@ from stretto.shared.models.breaker import Breakers
 from stretto.shared.models.chain import ModelChain
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.providers import Providers
+from stretto.shared.settings import Settings
 from tests.integration.dialects import DIALECTS
 from tests.integration.provider_server import Answer, ProviderServer
 from tests.integration.world import Given, World, agent_of, open_world
@@ -150,6 +153,27 @@ async def test_the_next_model_answers_and_the_run_says_who_was_passed_over_and_w
         ("good:m", ""),
     ]
     assert card.health[3].last_success_at is not None
+
+
+async def test_status_shows_how_the_models_of_each_agent_did(
+    world: World, servers: dict[str, ProviderServer], providers: Providers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    servers["busy"].script(busy(7))
+    servers["good"].script(says("yes"))
+    await world.supervise("s1")
+    await world.serve(agent_of("work", think, Line), "w1", chain(providers, "busy", "good"))
+    await world.ask(playbook="one")
+    settings = Settings(nats_url=world.url, prefix=world.subjects.prefix, shards=1)
+    assert await status(settings, as_json=True) == 0
+    first, second = json.loads(capsys.readouterr().out)["models"]
+    assert (first["role"], first["agent"], first["model"], first["state"]) == ("work", "w1", "busy:m", "ready")
+    assert (first["last_failure"], first["last_success_at"]) == ("RateLimited", None)
+    assert (second["model"], second["last_failure"]) == ("good:m", "")
+    assert second["last_success_at"] is not None
+    assert await status(settings, as_json=False) == 0
+    shown = [line for line in capsys.readouterr().out.splitlines() if line.startswith("busy:m")]
+    assert len(shown) == 1
+    assert "RateLimited, " in shown[0]
 
 
 async def test_when_all_fail_the_task_comes_back_no_earlier_than_the_first_of_them_wants(
