@@ -45,7 +45,7 @@ class Place:
 
 
 class TenantLogs:
-    """What is stored of a tenant's runs. Messages that cannot be read are left out; supervisors dead-letter them."""
+    """What is stored of a tenant's runs (`*`: of all tenants'). Messages that cannot be read are left out; supervisors dead-letter them."""
 
     def __init__(self, *, connection: Connection, deployment: Deployment, wire: Wire, tenant: str) -> None:
         self._connection = connection

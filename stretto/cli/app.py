@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from typer.exceptions import TyperException
@@ -68,6 +68,14 @@ def ask(
     quiet: Quiet = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which the run fails.", min=0.1)] = None,
     tenant: Tenant = None,
+    budget: Annotated[float | None, typer.Option(min=0, help="US dollars that the run may cost.")] = None,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Tokens that its models may read and write in all.")
+    ] = None,
+    at_edge: Annotated[
+        Literal["fail", "finish", "ask"] | None,
+        typer.Option(help="When that is used up: fail, finish without paid models, or ask a person for more."),
+    ] = None,
     run_id: Annotated[
         str | None, typer.Option(help="The run's id: asking again under the same id is the same run.")
     ] = None,
@@ -79,7 +87,14 @@ def ask(
     from stretto.cli.ask import Question, ask
     from stretto.cli.execute import execute
 
-    question = Question(text=text, docs=tuple(docs or ()), playbook=playbook, timeout_s=timeout, run=run_id)
+    question = Question(
+        text=text,
+        docs=tuple(docs or ()),
+        playbook=playbook,
+        timeout_s=timeout,
+        run=run_id,
+        budget={"usd": budget, "tokens": budget_tokens, "at_edge": at_edge},
+    )
     execute(
         lambda settings: ask(settings, question, as_json=as_json, quiet=quiet),
         as_json=as_json,
@@ -119,6 +134,32 @@ def status(as_json: Json = False) -> None:
     from stretto.cli.status import status
 
     execute(lambda settings: status(settings, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def costs(
+    by: Annotated[
+        Literal["tenant", "day", "role", "model", "playbook"] | None,
+        typer.Option(help="What to add up by; `tenant` is about all tenants. Without it a small overview."),
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Only what ended since: 2h, 7d, or a date as 2026-01-31.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only what ended before: likewise; a date is included.")] = None,
+    tenant: Tenant = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """What runs cost, in US dollars: by day (UTC), role, model, playbook or tenant."""
+    from stretto.cli.costs import period, show_costs
+    from stretto.cli.execute import execute
+
+    every = by == "tenant" and tenant is None
+    execute(
+        lambda settings: show_costs(
+            settings, by=by, span=period(since, until), every_tenant=every, as_json=as_json, quiet=quiet
+        ),
+        as_json=as_json,
+        tenant=tenant,
+    )
 
 
 @app.command()

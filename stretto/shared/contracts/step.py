@@ -58,7 +58,7 @@ def by_model_of(steps: Iterable[Step]) -> dict[str, Usage]:
         outcome = _outcome(step)
         if outcome is not None:
             passed_over = add_by_model({hop.model: hop.usage} for hop in outcome.hops)
-            parts += [passed_over, {outcome.model: _less(outcome.usage, passed_over.values())}]
+            parts += [passed_over, {outcome.model: outcome.usage.without(passed_over.values())}]
         elif step.kind == "model" and step.failure is not None:
             parts.append(_spent_in_vain_by_model(step.failure))
     return add_by_model(parts)
@@ -98,10 +98,3 @@ def _spent_in_vain_by_model(failure: EffectFailure) -> dict[str, Usage]:
         return UsageByModel.model_validate(failure.attributes.get("by_model", {})).parts
     except ValidationError:
         return {}
-
-
-def _less(usage: Usage, parts: Iterable[Usage]) -> Usage:
-    """What is left of a usage without these parts of it."""
-    part = sum(parts, Usage())
-    left = {name: max(0, getattr(usage, name) - getattr(part, name)) for name in Usage.model_fields}
-    return Usage.model_validate(left)

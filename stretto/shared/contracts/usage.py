@@ -34,6 +34,12 @@ class Usage(Value):
             cost_usd=self.cost_usd + other.cost_usd,
         )
 
+    def without(self, parts: Iterable["Usage"]) -> "Usage":
+        """What is left of it without these parts."""
+        part = sum(parts, Usage())
+        left = {name: max(0, getattr(self, name) - getattr(part, name)) for name in Usage.model_fields}
+        return Usage.model_validate(left)
+
 
 class UsageByModel(Value):
     """The parts of a usage by the models that took them."""

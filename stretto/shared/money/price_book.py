@@ -62,5 +62,6 @@ class PriceBook:
         return self._listed.find(provider, name, base_url=settings.base_url if settings else None, at=self._now())
 
     def line_to_add(self, model: str) -> str:
-        """What to write into `stretto.toml` for a model without a price; the numbers are for a person to fill in."""
-        return f"[prices.{json.dumps(model)}]\ninput = 0.0   # US dollars per million tokens\noutput = 0.0"
+        """What to write into `stretto.toml` for a model without a price. Its question marks are for a person to fill in: no number that is
+        made up can be taken for a price."""
+        return f"[prices.{json.dumps(model)}]\ninput = ?   # US dollars per million tokens\noutput = ?"
