@@ -16,6 +16,7 @@ from stretto.agents.toolbox import Toolbox
 from stretto.bus.subjects import TaskKey
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model, Purse
+from stretto.shared.tools.limits import AttemptTool
 from stretto.shared.tools.protocol import Consequences, Tool
 
 __all__ = ["TaskContext"]
@@ -61,7 +62,7 @@ class TaskContext:
             members = [StepModel(one, effects) for one in panel.models]
             self.model = EnsembleModel(panel, effects, members=members, judge=StepModel(panel.judge, effects))
         self.memory = StepMemory(memory, effects, scope=scope, writer=key.role)
-        self.tools = Toolbox(tools, effects, purse=purse)
+        self.tools = Toolbox(_of_attempt(tools, memory, scope), effects, purse=purse)
         self.deadline = deadline
         self.progress = progress
         self._effects = effects
@@ -149,3 +150,7 @@ class TaskContext:
                 "expires_in_s": expires_in_s,
             }
         )
+
+
+def _of_attempt(tools: Sequence[Tool], memory: Memory, scope: Sequence[str]) -> list[Tool]:
+    return [one.of_attempt(memory=memory, scope=scope) if isinstance(one, AttemptTool) else one for one in tools]

@@ -21,6 +21,7 @@ from stretto.shared.models.rate_limits import RateLimits
 from stretto.shared.money.price_book import PriceBook
 from stretto.shared.process import Process, Service
 from stretto.shared.settings import Settings
+from stretto.shared.tools.toolset import Toolset
 
 if TYPE_CHECKING:
     from stretto.supervisor.playbook_file import Playbook
@@ -58,10 +59,15 @@ def agent_service(
     agent: Agent[Any, Any],
     model: Model,
     *,
+    tools: Toolset | None = None,
     slots: int | None = None,
     panel_of: PanelOf = no_panel,
 ) -> Worker:
-    """An agent that thinks with this model; `panel_of` opens others for tasks whose plan asks several."""
+    """An agent that thinks with this model; `panel_of` opens others for tasks whose plan asks several.
+
+    Raises:
+        SettingsError: two of its tools have one name.
+    """
     from stretto.shared.models.offline import OfflineModel
 
     def memory_of(tenant: str) -> MemoryClient:
@@ -76,6 +82,7 @@ def agent_service(
         memory_of=memory_of,
         instance=process.instance,
         slots=slots,
+        tools=tools.of(agent.role, beside=agent.tools) if tools else (),
         panel_of=panel_of,
         purse_of=process.books.purse_of,
         spare=OfflineModel(embed=process.memory_of(process.settings.tenant, patience_s=_MEMORY_PATIENCE_S).embed),

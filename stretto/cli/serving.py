@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
@@ -22,6 +22,7 @@ from stretto.cli.services import (
 from stretto.shared.models.providers import Providers
 from stretto.shared.process import Process, Service, open_process, serve
 from stretto.shared.settings import Settings
+from stretto.shared.tools.toolset import Toolset
 
 __all__ = ["serve_agent", "serve_memory", "serve_supervisor", "serve_team"]
 
@@ -34,20 +35,20 @@ async def serve_agent(settings: Settings, name: str, *, slots: int | None, owned
 
     agent = load_agent(name)
 
-    def build(process: Process, providers: Providers) -> Sequence[Service]:
+    def build(process: Process, providers: Providers, tools: Toolset) -> Sequence[Service]:
         models = open_models(process, providers)
-        return [agent_service(process, agent, models.of(agent.role), slots=slots, panel_of=models.panel)]
+        return [agent_service(process, agent, models.of(agent.role), tools=tools, slots=slots, panel_of=models.panel)]
 
-    return await _serve_thinking(settings, agent.role, build, owned=owned)
+    return await _serve_thinking(settings, agent.role, build, roles=[agent.role], owned=owned)
 
 
 async def serve_supervisor(settings: Settings, *, owned: bool) -> int:
     """Serve as a supervisor, with the planner."""
 
-    def build(process: Process, providers: Providers) -> Sequence[Service]:
+    def build(process: Process, providers: Providers, _: Toolset) -> Sequence[Service]:
         return supervisor_services(process, open_models(process, providers))
 
-    return await _serve_thinking(settings, "supervisor", build, owned=owned)
+    return await _serve_thinking(settings, "supervisor", build, roles=(), owned=owned)
 
 
 async def serve_team(settings: Settings, *, owned: bool) -> int:
@@ -56,7 +57,7 @@ async def serve_team(settings: Settings, *, owned: bool) -> int:
 
     agents = [load_agent(name) for name in TEAM]
 
-    def build(process: Process, providers: Providers) -> Sequence[Service]:
+    def build(process: Process, providers: Providers, tools: Toolset) -> Sequence[Service]:
         models = open_models(process, providers)
 
         def as_role(role: str) -> Process:
@@ -65,12 +66,12 @@ async def serve_team(settings: Settings, *, owned: bool) -> int:
         return [
             *supervisor_services(as_role("supervisor"), models),
             *(
-                agent_service(as_role(agent.role), agent, models.of(agent.role), panel_of=models.panel)
+                agent_service(as_role(agent.role), agent, models.of(agent.role), tools=tools, panel_of=models.panel)
                 for agent in agents
             ),
         ]
 
-    return await _serve_thinking(settings, "team", build, owned=owned)
+    return await _serve_thinking(settings, "team", build, roles=[agent.role for agent in agents], owned=owned)
 
 
 async def serve_memory(settings: Settings, *, owned: bool) -> int:
@@ -85,13 +86,22 @@ async def serve_memory(settings: Settings, *, owned: bool) -> int:
 
 
 async def _serve_thinking(
-    settings: Settings, role: str, build: Callable[[Process, Providers], Sequence[Service]], *, owned: bool
+    settings: Settings,
+    role: str,
+    build: Callable[[Process, Providers, Toolset], Sequence[Service]],
+    *,
+    roles: Collection[str],
+    owned: bool,
 ) -> int:
     @contextlib.asynccontextmanager
     async def opening() -> AsyncGenerator[Sequence[Service]]:
-        # The providers are closed when nobody thinks any more.
-        async with _open_process(settings, role) as process, open_providers(process) as providers:
-            yield build(process, providers)
+        # The providers and the tools are closed when nobody thinks any more.
+        async with (
+            _open_process(settings, role) as process,
+            open_providers(process) as providers,
+            Toolset(settings.tools, roles=roles, keep=process.artifacts.put) as tools,
+        ):
+            yield build(process, providers, tools)
 
     return await _serve(settings, opening(), owned=owned)
 
