@@ -16,10 +16,19 @@ from stretto.shared.models.openai_chat import OpenAIChat
 from stretto.shared.models.openai_responses import OpenAIResponses
 from tests.integration.provider_server import Answer, Part
 
-__all__ = ["DIALECTS", "KEY", "Chat", "Dialect", "Messages", "Responses"]
+__all__ = ["DIALECTS", "KEY", "Call", "Chat", "Dialect", "Messages", "Responses"]
 
 KEY = "sk-canary-4242424242"
 IDS = {"request-id": "req_1", "x-request-id": "req_1"}
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call as it goes over the wire: its arguments as the text that the model wrote."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,37 @@ class Dialect(ABC):
 
     @abstractmethod
     def sent_instructions(self, body: dict[str, Any]) -> str: ...
+
+    @abstractmethod
+    def asking(self, calls: Sequence[Call], text: str = "") -> dict[str, Any]:
+        """A reply in one piece that asks for tools; the tokens are as in `whole`."""
+        ...
+
+    @abstractmethod
+    def asking_events(self, calls: Sequence[Call], text: str = "") -> list[bytes]:
+        """The same as a stream; the arguments come in two pieces each, and those of all calls one after another."""
+        ...
+
+    def asks(self, *calls: Call, text: str = "") -> Answer:
+        return Answer(self.asking(calls, text), headers=IDS)
+
+    def streams_calls(self, *calls: Call, text: str = "") -> Answer:
+        return Answer(parts=self.asking_events(calls, text), headers=IDS)
+
+    @abstractmethod
+    def sent_tools(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        """The tools that the request offers: name, description, schema."""
+        ...
+
+    @abstractmethod
+    def sent_calls(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        """The calls that it repeats: id, name, arguments."""
+        ...
+
+    @abstractmethod
+    def sent_outcomes(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        """What came of them: id and text."""
+        ...
 
 
 def sse(data: dict[str, Any], event: str = "") -> bytes:
@@ -140,6 +180,38 @@ class Messages(Dialect):
     def sent_instructions(self, body: dict[str, Any]) -> str:
         return str(body.get("system", ""))
 
+    def asking(self, calls: Sequence[Call], text: str = "") -> dict[str, Any]:
+        content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
+        content += [
+            {"type": "tool_use", "id": one.id, "name": one.name, "input": _read(one.arguments)} for one in calls
+        ]
+        return {**self.whole("", "tool_use"), "content": content}
+
+    def asking_events(self, calls: Sequence[Call], text: str = "") -> list[bytes]:
+        first, opened, *pieces, last = self.events([text] if text else [], "tool_use")
+        found = [first, opened, *pieces]
+        for index, one in enumerate(calls, start=1):
+            block = {"type": "tool_use", "id": one.id, "name": one.name, "input": {}}
+            found.append(
+                sse({"type": "content_block_start", "index": index, "content_block": block}, "content_block_start")
+            )
+            for piece in _halves(one.arguments):
+                delta = {"type": "input_json_delta", "partial_json": piece}
+                found.append(
+                    sse({"type": "content_block_delta", "index": index, "delta": delta}, "content_block_delta")
+                )
+        return [*found, last]
+
+    def sent_tools(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        return [(one["name"], one["description"], one["input_schema"]) for one in body.get("tools", [])]
+
+    def sent_calls(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        blocks = _blocks(body, "assistant", "tool_use")
+        return [(one["id"], one["name"], one["input"]) for one in blocks]
+
+    def sent_outcomes(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(one["tool_use_id"], one["content"]) for one in _blocks(body, "user", "tool_result")]
+
 
 @dataclass(frozen=True)
 class Chat(Dialect):
@@ -197,6 +269,37 @@ class Chat(Dialect):
 
     def sent_instructions(self, body: dict[str, Any]) -> str:
         return "".join(one["content"] for one in body["messages"] if one["role"] == "system")
+
+    def asking(self, calls: Sequence[Call], text: str = "") -> dict[str, Any]:
+        whole = self.whole("", "tool_calls")
+        message = {"role": "assistant", "content": text or None, "tool_calls": [self._call(one) for one in calls]}
+        return {**whole, "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+
+    def _call(self, one: Call) -> dict[str, Any]:
+        return {"id": one.id, "type": "function", "function": {"name": one.name, "arguments": one.arguments}}
+
+    def asking_events(self, calls: Sequence[Call], text: str = "") -> list[bytes]:
+        first, *pieces, last = self.events([text] if text else [], "tool_calls")
+        found = [first, *pieces]
+        for index, one in enumerate(calls):
+            head, rest = _halves(one.arguments)
+            opening = {"index": index, **self._call(Call(one.id, one.name, head))}
+            for call in (opening, {"index": index, "function": {"arguments": rest}}):
+                choice = {"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}
+                chunk = {"id": "chat_1", "object": "chat.completion.chunk", "created": 1, "model": "test"}
+                found.append(sse({**chunk, "choices": [choice]}))
+        return [*found, last]
+
+    def sent_tools(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        functions = [one["function"] for one in body.get("tools", [])]
+        return [(one["name"], one["description"], one["parameters"]) for one in functions]
+
+    def sent_calls(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        calls = [call for one in body["messages"] for call in one.get("tool_calls", [])]
+        return [(one["id"], one["function"]["name"], json.loads(one["function"]["arguments"])) for one in calls]
+
+    def sent_outcomes(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        return [(one["tool_call_id"], one["content"]) for one in body["messages"] if one["role"] == "tool"]
 
 
 @dataclass(frozen=True)
@@ -263,6 +366,51 @@ class Responses(Dialect):
 
     def sent_instructions(self, body: dict[str, Any]) -> str:
         return str(body.get("instructions", ""))
+
+    def asking(self, calls: Sequence[Call], text: str = "") -> dict[str, Any]:
+        whole = self.whole(text)
+        items = whole["output"] if text else whole["output"][:1]
+        for one in calls:
+            call = {"call_id": one.id, "name": one.name, "arguments": one.arguments}
+            items = [*items, {"type": "function_call", "id": f"fc_{one.id}", "status": "completed", **call}]
+        return {**whole, "output": items}
+
+    def asking_events(self, calls: Sequence[Call], text: str = "") -> list[bytes]:
+        begun, *pieces, _ = self.events([text] if text else [])
+        for index, one in enumerate(calls, start=2):
+            place = {"item_id": f"fc_{one.id}", "output_index": index, "sequence_number": 1}
+            for piece in _halves(one.arguments):
+                pieces.append(sse({"type": "response.function_call_arguments.delta", "delta": piece, **place}))
+        end = self.asking(calls, text)
+        return [begun, *pieces, sse({"type": "response.completed", "sequence_number": 2, "response": end})]
+
+    def sent_tools(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        return [(one["name"], one["description"], one["parameters"]) for one in body.get("tools", [])]
+
+    def sent_calls(self, body: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+        calls = [one for one in body["input"] if one.get("type") == "function_call"]
+        return [(one["call_id"], one["name"], json.loads(one["arguments"])) for one in calls]
+
+    def sent_outcomes(self, body: dict[str, Any]) -> list[tuple[str, str]]:
+        outcomes = [one for one in body["input"] if one.get("type") == "function_call_output"]
+        return [(one["call_id"], one["output"]) for one in outcomes]
+
+
+def _halves(text: str) -> tuple[str, str]:
+    return text[: len(text) // 2], text[len(text) // 2 :]
+
+
+def _read(arguments: str) -> Any:
+    """In Anthropic's protocol arguments come as JSON, not as a text; a broken server may send a text all the same."""
+    try:
+        return json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments
+
+
+def _blocks(body: dict[str, Any], role: str, kind: str) -> list[dict[str, Any]]:
+    messages = [one for one in body["messages"] if one["role"] == role and isinstance(one["content"], list)]
+    return [block for one in messages for block in one["content"] if block["type"] == kind]
 
 
 DIALECTS: tuple[Dialect, ...] = (

@@ -36,7 +36,7 @@ _MAX_OUTPUT_TOKENS: Final = 16_384
 """The API wants a limit; every current model can write so much."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _CallParts:
     """A tool call of a stream, whose arguments come in pieces of JSON text."""
 
@@ -127,7 +127,8 @@ class AnthropicMessages:
                     yield piece
         if said.stop is None:
             raise Garbled("the stream ended before the reply did")
-        said.calls = [one.call() for _, one in sorted(calls.items())]
+        with reading():
+            said.calls = [one.call() for _, one in sorted(calls.items())]
 
 
 def _tools(ask: Ask) -> list[ToolParam] | anthropic.Omit:

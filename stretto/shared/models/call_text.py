@@ -12,17 +12,19 @@ from stretto.shared.models.protocol import Round, ToolCall, ToolOutcome, ToolSpe
 __all__ = ["arguments_of", "arguments_text", "asks_in_words", "named", "outcome_text"]
 
 _MARK: Final = re.compile(r"<tool_call>|<function_call>|<\|python_tag\|>|\[TOOL_CALLS\]|<\|tool_call")
-"""What models write around a call; a server that knows tools takes it out."""
+"""What models write before a call; a server that knows tools takes it out."""
+_ARGUMENTS: Final = ("arguments", "parameters")
+_DECODER: Final = json.JSONDecoder()
 
 
 def arguments_of(written: object) -> dict[str, JsonValue] | None:
     """The arguments that a model wrote, as text or as the object itself; None if they are no JSON object."""
-    if isinstance(written, str):
-        try:
-            written = json.loads(written.strip() or "{}", parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            return None
-    return cast("dict[str, JsonValue]", written) if isinstance(written, dict) else None
+    try:
+        text = written.strip() or "{}" if isinstance(written, str) else json.dumps(written)
+        found: object = json.loads(text, parse_constant=_no_number)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return cast("dict[str, JsonValue]", found) if isinstance(found, dict) else None
 
 
 def arguments_text(call: ToolCall) -> str:
@@ -47,9 +49,15 @@ def named(calls: Sequence[ToolCall], rounds: Sequence[Round]) -> tuple[ToolCall,
 
 
 def asks_in_words(text: str, tools: Sequence[ToolSpec]) -> bool:
-    """Whether a reply that is no output asks for a tool, in a way that only the model's own server could have read."""
-    names = "|".join(re.escape(tool.name) for tool in tools)
-    return bool(_MARK.search(text) or re.search(rf'"(name|function)"\s*:\s*"({names})"', text))
+    """Whether a reply asks for a tool in a way that its server should have read, and has not."""
+    begin = text.find("{")
+    if _MARK.search(text[: begin if begin >= 0 else None]):
+        return True
+    try:
+        first: dict[str, JsonValue] = _DECODER.raw_decode(text, begin)[0] if begin >= 0 else {}
+    except (ValueError, RecursionError):
+        return False
+    return first.get("name") in {tool.name for tool in tools} and not first.keys().isdisjoint(_ARGUMENTS)
 
 
 def _no_number(constant: str) -> JsonValue:

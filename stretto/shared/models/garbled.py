@@ -25,7 +25,7 @@ def reading() -> Generator[None]:
     """
     try:
         yield
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise Garbled(type(error).__name__) from None
 
 

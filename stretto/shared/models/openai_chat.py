@@ -31,7 +31,7 @@ __all__ = ["OpenAIChat"]
 _STOPS: Final[dict[str, Stop]] = {"length": "length", "content_filter": "refused"}
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _CallParts:
     """A tool call of a stream, which comes in pieces."""
 
@@ -125,7 +125,8 @@ class OpenAIChat:
                     yield piece
         if said.stop is None:
             raise Garbled("the stream ended before the reply did")
-        said.calls = [one.call() for _, one in sorted(calls.items())]
+        with reading():
+            said.calls = [one.call() for _, one in sorted(calls.items())]
 
 
 def _messages(ask: Ask) -> list[ChatCompletionMessageParam]:

@@ -143,6 +143,12 @@ class ProviderModel:
             if said.calls:
                 calls = named(said.calls, brief.rounds)
                 return CallsAsked(calls, self._name, tally.usage, text=said.text, request_id=said.request_id)
+            if brief.tools and self._endpoint.compatible and asks_in_words(said.text, brief.tools):
+                raise CannotDo(
+                    f"{self._name} writes its calls of tools into its reply: its server knows no tools, or not this model's way "
+                    "of asking for them; name another model for this role",
+                    request_id=said.request_id,
+                )
             found = _read(output_type, said.text)
             if not isinstance(found, Unfit):
                 return Reply(
@@ -150,12 +156,6 @@ class ProviderModel:
                     model=self._name,
                     usage=tally.usage,
                     confidence=_confidence(found),
-                    request_id=said.request_id,
-                )
-            if brief.tools and asks_in_words(said.text, brief.tools):
-                raise CannotDo(
-                    f"{self._name} writes its calls of tools into its reply: its server knows no tools, or not this model's way "
-                    "of asking for them; name another model for this role",
                     request_id=said.request_id,
                 )
             if len(turns) == self._repairs:
