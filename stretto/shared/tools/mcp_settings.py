@@ -6,11 +6,9 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stretto.shared.tools.protocol import Consequences
+from stretto.shared.tools.webhook_settings import Variable
 
 __all__ = ["McpServerSettings"]
-
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
-"""The name of an environment variable: secrets stand in the environment, never in settings."""
 
 
 class McpServerSettings(BaseModel):

@@ -1,6 +1,7 @@
 """Opening: from a tool's settings to the tool. Each kind is one case."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -14,8 +15,11 @@ from stretto.shared.tools.settings import (
     CalculateSettings,
     FetchSettings,
     FunctionSettings,
+    McpSettings,
     MemorySearchSettings,
+    PublishSettings,
     ReadFileSettings,
+    TicketSettings,
     ToolSettings,
 )
 
@@ -27,6 +31,7 @@ async def open_tools(name: str, settings: ToolSettings, stack: AsyncExitStack) -
 
     Raises:
         SettingsError: something is missing; the text says what.
+        ToolUnavailable, ToolResultWrong: a server does not answer, or not as its protocol says.
     """
     match settings:
         case FunctionSettings():
@@ -61,15 +66,34 @@ async def open_tools(name: str, settings: ToolSettings, stack: AsyncExitStack) -
 
             _need(name, "simpleeval")
             return [make_calculate(name)]
+        case McpSettings():
+            from stretto.shared.tools.mcp import open_mcp
+
+            _need(name, "mcp", extra="mcp")
+            return await stack.enter_async_context(open_mcp(name, settings, environment=os.environ))
+        case PublishSettings():
+            from stretto.shared.tools.built_in.publish import Publish
+            from stretto.shared.tools.built_in.webhook import Webhook
+
+            _need(name, "markdown_it")
+            folder = settings.folder.expanduser() if settings.folder else None
+            to = folder or Webhook(name, settings, environment=os.environ)
+            return [Publish(name=name, to=to, form=settings.format)]
+        case TicketSettings():
+            from stretto.shared.tools.built_in.ticket import Ticket
+            from stretto.shared.tools.built_in.webhook import Webhook
+
+            _need(name, "httpx2")
+            return [Ticket(name=name, webhook=Webhook(name, settings, environment=os.environ))]
         case _:
             assert_never(settings)
 
 
-def _need(name: str, package: str) -> None:
+def _need(name: str, package: str, *, extra: str = "tools") -> None:
     try:
         importlib.import_module(package)
     except ImportError as error:
-        raise SettingsError(f"settings: tools.{name} needs {package}: pip install 'stretto[tools]'") from error
+        raise SettingsError(f"settings: tools.{name} needs {package}: pip install 'stretto[{extra}]'") from error
 
 
 def _function(name: str, place: str) -> FunctionTool[..., Any]:

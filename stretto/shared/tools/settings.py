@@ -3,20 +3,25 @@
 import ipaddress
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from stretto.bus.subjects import Token
 from stretto.shared.tools.limits import ToolLimits
+from stretto.shared.tools.mcp_settings import McpServerSettings
 from stretto.shared.tools.names import check_tool_name
+from stretto.shared.tools.webhook_settings import WebhookSettings
 
 __all__ = [
     "CalculateSettings",
     "FetchSettings",
     "FunctionSettings",
+    "McpSettings",
     "MemorySearchSettings",
+    "PublishSettings",
     "ReadFileSettings",
+    "TicketSettings",
     "ToolLimitSettings",
     "ToolName",
     "ToolSettings",
@@ -106,8 +111,41 @@ class CalculateSettings(ToolLimitSettings):
     kind: Literal["calculate"]
 
 
+class McpSettings(ToolLimitSettings, McpServerSettings):
+    """The tools of a server that speaks the Model Context Protocol."""
+
+    kind: Literal["mcp"]
+
+
+class PublishSettings(ToolLimitSettings, WebhookSettings):
+    """Publishing texts, in a folder or through a webhook, as Markdown or as HTML."""
+
+    kind: Literal["publish"]
+    folder: Path | None = None
+    format: Literal["markdown", "html"] = "markdown"
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if bool(self.folder) == bool(self.url or self.url_variable):
+            raise ValueError("publish into a folder, or through the webhook of a url or a url_variable")
+        return self
+
+
+class TicketSettings(ToolLimitSettings, WebhookSettings):
+    """Opening tickets through a webhook."""
+
+    kind: Literal["ticket"]
+
+
 ToolSettings = Annotated[
-    FunctionSettings | MemorySearchSettings | ReadFileSettings | FetchSettings | CalculateSettings,
+    FunctionSettings
+    | MemorySearchSettings
+    | ReadFileSettings
+    | FetchSettings
+    | CalculateSettings
+    | McpSettings
+    | PublishSettings
+    | TicketSettings,
     Field(discriminator="kind"),
 ]
 """One tool, or the tools of one server, as `[tools.NAME]` in `stretto.toml`. How each kind is opened stands in `opening.py`."""

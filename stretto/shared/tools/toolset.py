@@ -26,6 +26,7 @@ class Toolset:
 
     Raises:
         SettingsError: a tool cannot be opened, two have one name, or a schema is none; the text says what to change.
+        ToolUnavailable, ToolResultWrong: a tool's server does not answer, or not as its protocol says.
     """
 
     def __init__(
