@@ -22,6 +22,7 @@ from stretto.shared.models.errors import (
     Truncated,
 )
 from stretto.shared.money.errors import BudgetSpent, LedgerUnreadable, MoneyError, PriceUnknown
+from stretto.shared.tools.errors import ToolArgumentsWrong, ToolError, ToolForbidden
 
 __all__ = ["failure_of", "input_of", "is_foreseen", "output_of"]
 
@@ -66,7 +67,9 @@ def output_of(agent: Agent[Any, Any], output: object) -> dict[str, Any]:
 
 def is_foreseen(error: Exception) -> bool:
     """Whether the text of an error is made for people, and holds no content."""
-    return isinstance(error, (AgentError, *_MODELS, JournalMismatch, MemoryFailed, MoneyError, RetryLater, TooLarge))
+    return isinstance(
+        error, (AgentError, *_MODELS, JournalMismatch, MemoryFailed, MoneyError, RetryLater, ToolError, TooLarge)
+    )
 
 
 def failure_of(error: Exception) -> TaskFailure:
@@ -74,7 +77,7 @@ def failure_of(error: Exception) -> TaskFailure:
     match error:
         case TaskMisconfigured() | LedgerUnreadable() | NotConfigured() | PriceUnknown():
             kind = "misconfigured"
-        case TaskPermanent() | BudgetSpent() | MemoryRefused() | TooLarge():
+        case TaskPermanent() | BudgetSpent() | MemoryRefused() | ToolArgumentsWrong() | ToolForbidden() | TooLarge():
             kind = "permanent"
         case _ if isinstance(error, _FINAL):
             kind = "permanent"

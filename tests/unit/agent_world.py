@@ -16,19 +16,23 @@ from stretto.bus.subjects import RunKey, TaskKey
 from stretto.shared.contracts.memory import Hit, Hits, MemoryStats, Record, SourceState
 from stretto.shared.contracts.question import Question, Settled
 from stretto.shared.memory.protocol import Memory
-from stretto.shared.models.protocol import Model
+from stretto.shared.models.protocol import Model, Purse
 from stretto.shared.models.terms import Parts, coverage, terms_of
+from stretto.shared.tools.protocol import Tool
 
 __all__ = ["ListMemory", "ListedSteps", "record", "settle", "surroundings"]
 
 
-def record(id_: str, text: str, *, source: str = "refunds.md", place: str = "Refunds, line 1") -> Record:
+def record(
+    id_: str, text: str, *, source: str = "refunds.md", place: str = "Refunds, line 1", ordinal: int = 0
+) -> Record:
     return Record(
         id=id_,
         text=text,
         root="docs",
         source=source,
         place=place,
+        ordinal=ordinal,
         writer="me",
         added_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
@@ -73,6 +77,12 @@ class ListMemory:
     async def get(self, ids: Sequence[str]) -> tuple[Record, ...]:
         raise NotImplementedError
 
+    async def around(self, id_: str, *, reach: int = 1) -> tuple[Record, ...]:
+        here = next(one for one in self.records if one.id == id_)
+        return tuple(
+            one for one in self.records if one.source == here.source and 0 < abs(one.ordinal - here.ordinal) <= reach
+        )
+
     async def forget(
         self, *, root: str | None = None, sources: Sequence[str] = (), everything: bool = False, keep_hash: str = ""
     ) -> int:
@@ -113,6 +123,9 @@ def surroundings(
     settled: Sequence[Settled] = (),
     asked: asyncio.Queue[Question] | None = None,
     panel: Panel | None = None,
+    tools: Sequence[Tool] = (),
+    scope: Sequence[str] = (),
+    purse: Purse | None = None,
 ) -> TaskContext:
     """The surroundings of an attempt without a bus.
 
@@ -120,6 +133,7 @@ def surroundings(
         steps: what is on record, and will be; settled: its questions that are settled.
         asked: gets the questions that it asks; after one the handler waits for ever.
         panel: several models instead of the one.
+        scope: the documents that the request names; purse: what may be spent.
     """
     key = TaskKey(RunKey(0, "acme", "run-1"), "any", task, 1)
     steps = steps or ListedSteps()
@@ -142,4 +156,14 @@ def surroundings(
     )
     recorder = Recorder(journal=journal, gate=gate, spawn=asyncio.get_running_loop().create_task)
     effects = Effects(key=key, recorder=recorder, gate=gate, put=put, settled=settled)
-    return TaskContext(key=key, effects=effects, model=model, memory=memory or ListMemory(), progress=note, panel=panel)
+    return TaskContext(
+        key=key,
+        effects=effects,
+        model=model,
+        memory=memory or ListMemory(),
+        scope=scope,
+        tools=tools,
+        progress=note,
+        panel=panel,
+        purse=purse,
+    )

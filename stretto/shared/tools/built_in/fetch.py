@@ -105,7 +105,7 @@ class Fetch:
                         return found
                     url = found
         except httpx2.HTTPError as error:
-            raise ToolUnavailable(f"{_host_of(url)} does not answer as it should: {type(error).__name__}") from error
+            raise ToolUnavailable(f"the host does not answer as it should: {type(error).__name__}") from error
         except httpx2.InvalidURL as error:
             raise ToolForbidden("url: it is no address of a page") from error
         raise ToolUnavailable(f"the page is not found after {_MAX_REDIRECTS} redirects")
@@ -129,9 +129,9 @@ class Fetch:
     async def _page(self, url: str, response: "httpx2.Response") -> dict[str, JsonValue]:
         kind = response.headers.get("content-type", "text/plain")
         if response.status_code >= 400:
-            raise ToolUnavailable(f"{_host_of(url)} answers with status {response.status_code}")
+            raise ToolUnavailable(f"the host answers with status {response.status_code}")
         if not _TEXT.match(kind):
-            raise ToolUnavailable(f"{_host_of(url)} gives no text, but {kind.partition(';')[0][:80]}")
+            raise ToolUnavailable(f"the page is no text, but {kind.partition(';')[0][:80]}")
         body = bytearray()
         async for piece in response.aiter_bytes(
             chunk_size=65_536
@@ -174,10 +174,6 @@ class Fetch:
         if not _HOST.fullmatch(host) or _NUMBER.fullmatch(host.rpartition(".")[2]):
             return False
         return any(one.startswith("*.") and host.endswith(one[1:]) for one in self._hosts)
-
-
-def _host_of(url: str) -> str:
-    return (urlsplit(url).hostname or "the host")[:253]
 
 
 def _text(body: bytes, kind: str, charset: str | None) -> str:

@@ -51,12 +51,12 @@ async def public_address(host: str, port: int, *, look_up: Resolve = resolve, lo
     try:
         found = await look_up(host, port)
     except (OSError, UnicodeError) as error:
-        raise ToolUnavailable(f"the host {host} is not found") from error
+        raise ToolUnavailable("the host is not found") from error
     addresses = [ipaddress.ip_address(one) for one in found]
     if not addresses:
-        raise ToolUnavailable(f"the host {host} is not found")
+        raise ToolUnavailable("the host is not found")
     if not all(is_public(one) or (loopback and one.is_loopback) for one in addresses):
-        raise ToolForbidden(f"the host {host} has an address that is not public: such addresses are not fetched from")
+        raise ToolForbidden("the host has an address that is not public: from such, nothing is fetched")
     return str(addresses[0])
 
 

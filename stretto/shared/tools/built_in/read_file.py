@@ -66,7 +66,7 @@ class ReadFile:
 
     def _read(self, path: str) -> str:
         parts = _parts(path)
-        data = self._bytes(path, parts)
+        data = self._bytes(parts)
         try:
             if Path(parts[-1]).suffix.lower() in _RICH:
                 from stretto.shared.memory.readers import read_document
@@ -76,9 +76,9 @@ class ReadFile:
 
             return visible(decode(data))
         except (Unreadable, ImportError) as error:
-            raise ToolUnavailable(f"{path} cannot be read: {error}") from error
+            raise ToolUnavailable(f"path: the file cannot be read: {error}") from error
 
-    def _bytes(self, path: str, parts: list[str]) -> bytes:
+    def _bytes(self, parts: list[str]) -> bytes:
         """Each folder is opened from the one above: a link that is put there meanwhile leads nowhere."""
         opened: list[int] = []
         try:
@@ -88,16 +88,16 @@ class ReadFile:
             opened.append(os.open(parts[-1], _OPEN, dir_fd=opened[-1]))
             found = os.fstat(opened[-1])
             if not stat.S_ISREG(found.st_mode):
-                raise ToolForbidden(f"{path} is no regular file")
+                raise ToolForbidden("path: it is no regular file")
             with os.fdopen(opened.pop(), "rb") as file:
                 data = file.read(self._max_file_bytes + 1)
         except OSError as error:
-            raise _why(path, error) from error
+            raise _why(error) from error
         finally:
             for one in opened:
                 os.close(one)
         if len(data) > self._max_file_bytes:
-            raise ToolForbidden(f"{path} is over the limit of {self._max_file_bytes} bytes")
+            raise ToolForbidden(f"path: the file is over the limit of {self._max_file_bytes} bytes")
         return data
 
 
@@ -113,14 +113,14 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-def _why(path: str, error: OSError) -> ToolError:
+def _why(error: OSError) -> ToolError:
     match error:
         case FileNotFoundError():
-            return ToolUnavailable(f"there is no file {path}")
+            return ToolUnavailable("path: there is no such file")
         case _ if error.errno in _LINKS:
-            return ToolForbidden(f"{path} is no file within the folder: links are not followed")
+            return ToolForbidden("path: it is no file within the folder; links are not followed")
         case _:
-            return ToolUnavailable(f"{path} cannot be read: {error.strerror or 'it fails'}")
+            return ToolUnavailable(f"path: the file cannot be read: {error.strerror or 'it fails'}")
 
 
 _LINKS: Final = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
