@@ -4,13 +4,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
+from stretto.cli.dollars import dollars
 from stretto.cli.errors import ExitCode
 from stretto.cli.models import Choice, check_model, check_models, choices, model_of
 from stretto.cli.output import write_json, write_table
+from stretto.cli.price_view import PRICE_COLUMNS, price_cells, price_text
 from stretto.shared.models.errors import ModelError
 from stretto.shared.models.exchange import Means
 from stretto.shared.models.providers import Providers, api_of
 from stretto.shared.models.trial import Trial, try_model
+from stretto.shared.money.price import Price
+from stretto.shared.money.price_book import PriceBook
 from stretto.shared.settings import Settings
 
 __all__ = ["list_providers", "try_models"]
@@ -25,7 +29,7 @@ _MEANS: Final[dict[Means | None, str]] = {
 
 
 async def list_providers(settings: Settings, *, as_json: bool) -> int:
-    """Every provider, where it is, and what it lacks; and the models that each role asks. Nothing is sent to any.
+    """Every provider, where it is, and what it lacks; the models that each role asks, and what they cost. Nothing is sent to any.
 
     Raises:
         SettingsError: the settings name a model that there cannot be.
@@ -34,12 +38,15 @@ async def list_providers(settings: Settings, *, as_json: bool) -> int:
     chosen = choices(settings)
     async with Providers(settings.providers) as providers:
         found = [_row(providers, name) for name in sorted(providers.settings)]
+    book = _book(settings)
+    prices = {name: book.price_of(name) for choice in chosen.values() for name in choice.names}
     if as_json:
         roles = {
             role: {"models": list(choice.names), "set_by": choice.origin, "confidence": choice.confidence}
             for role, choice in chosen.items()
         }
-        write_json({"roles": roles, "providers": found})
+        priced = {name: _priced(price) for name, price in prices.items()}
+        write_json({"roles": roles, "providers": found, "prices": priced})
         return ExitCode.OK
     write_table(
         ("provider", "protocol", "address", "state"),
@@ -47,7 +54,16 @@ async def list_providers(settings: Settings, *, as_json: bool) -> int:
         + [(row["provider"], row["api"], row["base_url"], row["state"]) for row in found],
     )
     write_table(("role", "models", "set by"), ((role, *_chosen(choice)) for role, choice in chosen.items()))
+    write_table(("$ per million tokens", *PRICE_COLUMNS), ((name, *price_cells(one)) for name, one in prices.items()))
     return ExitCode.OK
+
+
+def _book(settings: Settings) -> PriceBook:
+    return PriceBook(settings.prices, providers=settings.providers)
+
+
+def _priced(price: Price | None) -> dict[str, Any] | None:
+    return None if price is None else price.model_dump(mode="json")
 
 
 def _chosen(choice: Choice) -> tuple[str, str]:
@@ -74,13 +90,32 @@ async def try_models(settings: Settings, names: Sequence[str], *, as_json: bool)
     names = names or [name for choice in choices(settings).values() for name in choice.names]
     for name in names:
         check_model(name, settings.providers)
-    async with Providers(settings.providers) as providers:
+    book = _book(settings)
+    async with Providers(settings.providers, prices=book) as providers:
         trials = [await _try(providers, name) for name in dict.fromkeys(names)]
     if as_json:
-        write_json({"models": [{**asdict(one), "usage": one.usage.model_dump()} for one in trials]})
+        write_json(
+            {
+                "models": [
+                    {**asdict(one), "usage": one.usage.model_dump(), "price": _priced(book.price_of(one.model))}
+                    for one in trials
+                ]
+            }
+        )
     else:
         write_table(
-            ("model", "answers", "seconds", "first text", "tokens in", "tokens out", "form"), map(_shown, trials)
+            (
+                "model",
+                "answers",
+                "seconds",
+                "first text",
+                "tokens in",
+                "tokens out",
+                "cost",
+                "$ in / out per M",
+                "form",
+            ),
+            (_shown(one, book.price_of(one.model)) for one in trials),
         )
     return ExitCode.FAILED if any(one.error for one in trials) else ExitCode.OK
 
@@ -93,7 +128,7 @@ async def _try(providers: Providers, name: str) -> Trial:
     return await try_model(model)
 
 
-def _shown(trial: Trial) -> tuple[object, ...]:
+def _shown(trial: Trial, price: Price | None) -> tuple[object, ...]:
     answers = f"{trial.error}: {trial.reason}" if trial.error else "yes"
     first = "" if trial.first_text_s is None else f"{trial.first_text_s:.2f}"
     usage = trial.usage
@@ -102,4 +137,14 @@ def _shown(trial: Trial) -> tuple[object, ...]:
         if usage.cached_input_tokens
         else usage.input_tokens
     )
-    return trial.model, answers, f"{trial.seconds:.2f}", first, read, usage.output_tokens, _MEANS[trial.means]
+    return (
+        trial.model,
+        answers,
+        f"{trial.seconds:.2f}",
+        first,
+        read,
+        usage.output_tokens,
+        "unknown" if price is None else dollars(usage.cost_usd),
+        price_text(price),
+        _MEANS[trial.means],
+    )

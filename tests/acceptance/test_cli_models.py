@@ -65,6 +65,19 @@ async def test_the_list_tells_what_each_provider_lacks_and_no_key(user: Stretto,
     assert server.requests == []
 
 
+async def test_the_list_and_the_test_tell_what_a_model_costs(user: Stretto) -> None:
+    price = {"input": 2.0, "output": 10.0}
+    priced = user.with_variables(prices=json.dumps({"local:test": price}), models='{"writer": "local:other"}')
+    listed = await asyncio.to_thread(priced.run, "models", "list", "--json")
+    assert price.items() <= listed.data["prices"]["local:test"].items()
+    assert listed.data["prices"]["local:other"] is None
+    tried = await asyncio.to_thread(priced.run, "models", "test", "local:test", "--json")
+    (trial,) = tried.data["models"]
+    usage = trial["usage"]
+    assert usage["cost_usd"] == pytest.approx((usage["input_tokens"] * 2 + usage["output_tokens"] * 10) / 1_000_000)
+    assert price.items() <= trial["price"].items()
+
+
 async def test_the_test_calls_the_model_of_the_settings_and_says_how_it_went(
     user: Stretto, server: ProviderServer
 ) -> None:
