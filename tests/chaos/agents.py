@@ -19,7 +19,20 @@ from stretto.shared.models.protocol import Document, Output, Purse, Reply
 from stretto.shared.tools.protocol import Consequences
 from tests.chaos.ledger import Effect, Ledger
 
-__all__ = ["ALONE", "DOOMED", "LEDGER", "PLAYBOOK", "Doomed", "How", "LedgerModel", "Made", "Thinker", "made_of"]
+__all__ = [
+    "ALONE",
+    "COST_NANOS",
+    "DOOMED",
+    "LEDGER",
+    "PLAYBOOK",
+    "PRICES",
+    "Doomed",
+    "How",
+    "LedgerModel",
+    "Made",
+    "Thinker",
+    "made_of",
+]
 
 LEDGER: Final = "STRETTO_CHAOS_LEDGER"
 """Names the ledger's file to the processes."""
@@ -101,10 +114,16 @@ def made_of(request: str) -> str:
     return f"[{request}]+[{request}]"
 
 
-class LedgerModel:
-    """Replies with the words that it is asked to say, and writes each call into the ledger."""
+PRICES: Final = '{"chaos:ledger": {"input": 1, "output": 2}}'
+"""US dollars for a million tokens, as `STRETTO_PRICES`."""
+COST_NANOS: Final = 120_000
+"""What each call of the model costs: 100 tokens read, 10 written."""
 
-    name = "ledger"
+
+class LedgerModel:
+    """Replies with the words that it is asked to say, and writes each call into the ledger. It reserves and settles as providers' do."""
+
+    name = "chaos:ledger"
 
     async def generate(
         self,
@@ -116,12 +135,12 @@ class LedgerModel:
         on_text: Callable[[str], Awaitable[None]] | None = None,
         purse: Purse | None = None,
     ) -> Reply[Output]:
+        usage = Usage(model_calls=1, input_tokens=100, output_tokens=10, cost_usd=COST_NANOS / 1e9)
+        grant = await purse.for_model(self.name, input_tokens=100, output_tokens=1_000) if purse else None
         await _carry_out("model", json.loads(question))
-        return Reply(
-            output=output_type.model_validate({"text": instructions}),
-            model=self.name,
-            usage=Usage(model_calls=1, input_tokens=1),
-        )
+        if grant:
+            await grant.settle(usage)
+        return Reply(output=output_type.model_validate({"text": instructions}), model=self.name, usage=usage)
 
 
 class Pay:

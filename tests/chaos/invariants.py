@@ -10,8 +10,11 @@ from typing import Final
 from stretto.bus.dead_letters import DeadLetter
 from stretto.bus.envelope import open_envelope
 from stretto.bus.errors import DecodeError
+from stretto.bus.step import Step
+from stretto.shared.contracts.account import UNITS, Account
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.task import TaskResult
+from tests.chaos.agents import COST_NANOS
 from tests.chaos.ledger import Answered, Call, Effect, Ledger, Submitted
 from tests.chaos.reader import ConsumerState, Reader, Seen
 from tests.chaos.system import Gauge, System
@@ -38,6 +41,7 @@ class Evidence:
     letters: Sequence[DeadLetter]
     consumers: Sequence[ConsumerState]
     queued: Sequence[str]
+    accounts: Sequence[Account]
 
     @classmethod
     async def gather(cls, ledger: Ledger, reader: Reader) -> "Evidence":
@@ -57,6 +61,7 @@ class Evidence:
             letters=await reader.letters(),
             consumers=await reader.consumers(),
             queued=await reader.queued(),
+            accounts=await reader.accounts(),
         )
 
 
@@ -145,6 +150,33 @@ def one_key_an_effect(evidence: Evidence) -> list[str]:
     ]
 
 
+def never_over_budget(evidence: Evidence) -> list[str]:
+    """I4: no budget is overspent, and each account agrees with the world outside, to the billionth of a dollar: what is recorded was settled
+    before, and nothing is settled that was not called.
+    """
+    called = Counter(call.effect.run for call in evidence.calls if call.effect.kind == "model")
+    recorded = Counter(
+        one.run
+        for one in evidence.seen
+        if one.kind == "step" and one.envelope is not None and one.tail[-1] != "intent" and _is_reply(one)
+    )
+    accounts = {one.name: one for one in evidence.accounts if one.account == "run"}
+    wrong = [f"run {run} called its model, and has no account" for run in recorded if run not in accounts]
+    for run, account in accounts.items():
+        spent = account.spent
+        for unit in UNITS:
+            limit = account.limit(unit)
+            if limit is not None and spent.of(unit) > limit:
+                wrong.append(f"run {run} spent {spent.of(unit)} of {limit} {unit}")
+        if spent.nanos != spent.model_calls * COST_NANOS:
+            wrong.append(f"run {run} spent {spent.nanos} nanos for {spent.model_calls} calls of {COST_NANOS}")
+        if not recorded[run] <= spent.model_calls <= called[run]:
+            wrong.append(
+                f"run {run} settled {spent.model_calls} calls: {called[run]} were made and {recorded[run]} are recorded"
+            )
+    return wrong
+
+
 def nothing_undeliverable(evidence: Evidence) -> list[str]:
     """I6: what is stored is done, pending or dead; and after healing nothing is pending, and nothing is dead that could be read."""
     wrong = [
@@ -176,6 +208,7 @@ INVARIANTS: Final[Mapping[str, Callable[[Evidence], list[str]]]] = {
     "I2 no recorded step again": no_recorded_step_again,
     "I2 every effect recorded": every_effect_recorded,
     "I2 one key an effect": one_key_an_effect,
+    "I4 never over budget": never_over_budget,
     "I6 nothing undeliverable": nothing_undeliverable,
 }
 
@@ -224,6 +257,15 @@ def _result(one: Seen) -> TaskResult | None:
         return open_envelope(one.envelope, TaskResult)
     except DecodeError:
         return None
+
+
+def _is_reply(one: Seen) -> bool:
+    """Whether it is the record of a call of a model that was answered."""
+    try:
+        step = open_envelope(one.envelope, Step) if one.envelope else None
+    except DecodeError:
+        return False
+    return step is not None and (step.kind, step.end) == ("model", "done")
 
 
 def _place(run: str, task: str, attempt: int, position: int) -> Effect:

@@ -8,14 +8,19 @@ from pydantic import JsonValue
 from stretto.bus.client import Client
 from stretto.bus.connection import Connection
 from stretto.bus.errors import Busy, StreamMissing, TimedOut, Unreachable
+from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.request import Request
 from tests.chaos.agents import How, made_of
 from tests.chaos.ledger import Ledger
 from tests.chaos.system import System
 
-__all__ = ["Load"]
+__all__ = ["TIGHT", "Load"]
 
 _AGAIN_S = 0.2
+_AMPLE = Budget(usd=1.0)
+"""More than any run takes, so that every row goes through the ledgers of budgets."""
+TIGHT = Budget(usd=0.003)
+"""Enough for all calls of a run, but not for two in flight."""
 
 
 class Load:
@@ -41,6 +46,7 @@ class Load:
         ballast: str = "",
         run: str | None = None,
         deadline_s: float | None = None,
+        budget: Budget = _AMPLE,
     ) -> str:
         """Submit a request, as often as it takes until it is acknowledged; return the run."""
         self._number += 1
@@ -48,7 +54,7 @@ class Load:
         says = made_of(run) if playbook == "chaos" and text is None else text
         self._ledger.submit(run, ends=ends, text=says)
         request = self.request(run, how, playbook=playbook, ballast=ballast).model_copy(
-            update={"deadline_s": deadline_s}
+            update={"deadline_s": deadline_s, "budget": budget}
         )
         while True:
             try:
@@ -65,9 +71,9 @@ class Load:
         params: dict[str, JsonValue] = {"how": (how or How()).model_dump(), "ballast": ballast}
         return Request(text=run, playbook=playbook, params=params)
 
-    async def submit_many(self, count: int, how: How | None = None) -> list[str]:
+    async def submit_many(self, count: int, how: How | None = None, *, budget: Budget = _AMPLE) -> list[str]:
         """Submit so many at once."""
-        return list(await asyncio.gather(*(self.submit(how) for _ in range(count))))
+        return list(await asyncio.gather(*(self.submit(how, budget=budget) for _ in range(count))))
 
     async def keep_on(self, every_s: float, how: How | None = None) -> None:
         """Submit one after the other until cancelled."""

@@ -19,6 +19,7 @@ from stretto.bus.run_log import stand_ins
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import RunKey
 from stretto.bus.wire import Wire
+from stretto.shared.contracts.account import Account
 
 __all__ = ["ConsumerState", "Reader", "Seen"]
 
@@ -77,6 +78,13 @@ class Reader:
         return [
             open_envelope(await self._wire.unpack(stored.data, stored.headers), DeadLetter)
             for stored in await self._stored(self._deployment.subjects.stream("DEAD"), 1)
+        ]
+
+    async def accounts(self) -> list[Account]:
+        """The account of every budget."""
+        return [
+            open_envelope(await self._wire.unpack(stored.data, stored.headers), Account)
+            for stored in await self._stored(self._deployment.subjects.stream("LEDGERS"), 1)
         ]
 
     async def consumers(self) -> list[ConsumerState]:

@@ -16,7 +16,7 @@ from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.failpoints import VARIABLE
 from stretto.bus.registry import Registry
 from stretto.bus.streams import Deployment
-from tests.chaos.agents import ALONE, DOOMED, LEDGER, PLAYBOOK
+from tests.chaos.agents import ALONE, DOOMED, LEDGER, PLAYBOOK, PRICES
 from tests.chaos.ledger import Ledger
 from tests.chaos.servers import Servers
 
@@ -74,6 +74,7 @@ class System:
             "STRETTO_PLAYBOOKS": f'["{folder / "playbooks"}"]',
             "STRETTO_DATA_DIR": str(folder / "data"),
             "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((source, ROOT)))),
+            "STRETTO_PRICES": PRICES,
             LEDGER: str(self.ledger.file),
             **(variables or {}),
         }

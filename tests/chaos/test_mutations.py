@@ -77,6 +77,15 @@ MUTATIONS: dict[str, tuple[Mutation, Row]] = {
         ),
         kill_all_agents,
     ),
+    "no settlement": (
+        Mutation(
+            "shared/money/purse.py",
+            "await asyncio.gather(*(ledger.settle(self.reservation, took) for ledger in self._ledgers))",
+            "self._ledgers = []",
+            "I4 never over budget",
+        ),
+        kill_all_agents,
+    ),
 }
 
 
