@@ -151,8 +151,9 @@ def one_key_an_effect(evidence: Evidence) -> list[str]:
 
 
 def never_over_budget(evidence: Evidence) -> list[str]:
-    """I4: no budget is overspent, and each account agrees with the world outside, to the billionth of a dollar: what is recorded was settled
-    before, and nothing is settled that was not called.
+    """I4: no budget is overspent, and each account agrees with the world outside, to the billionth of a dollar.
+
+    What is recorded was settled before, and nothing is settled that was not called.
     """
     called = Counter(call.effect.run for call in evidence.calls if call.effect.kind == "model")
     recorded = Counter(
