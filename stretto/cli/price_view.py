@@ -1,6 +1,5 @@
 """price_view: what a model costs, as a person reads it."""
 
-from stretto.cli.dollars import dollars
 from stretto.shared.money.price import Price
 
 __all__ = ["PRICE_COLUMNS", "price_cells", "price_text"]
@@ -15,13 +14,18 @@ def price_cells(price: Price | None) -> tuple[str, str, str, str]:
         return "unknown", "", "unknown", ""
     cached = price.input if price.cached_input is None else price.cached_input
     besides = [
-        *([f"{dollars(price.request)} for each request"] if price.request else []),
-        *([f"thoughts {dollars(price.reasoning)}"] if price.reasoning is not None else []),
-        *(f"above {tier.above:,} tokens {dollars(tier.input)} and {dollars(tier.output)}" for tier in price.tiers),
+        *([f"{_exact(price.request)} for each request"] if price.request else []),
+        *([f"thoughts {_exact(price.reasoning)}"] if price.reasoning is not None else []),
+        *(f"above {tier.above:,} tokens {_exact(tier.input)} and {_exact(tier.output)}" for tier in price.tiers),
     ]
-    return dollars(price.input), dollars(cached), dollars(price.output), "; ".join(besides)
+    return _exact(price.input), _exact(cached), _exact(price.output), "; ".join(besides)
 
 
 def price_text(price: Price | None) -> str:
     """Input and output, per million tokens: `$3.00 / $15.00`."""
-    return "unknown" if price is None else f"{dollars(price.input)} / {dollars(price.output)}"
+    return "unknown" if price is None else f"{_exact(price.input)} / {_exact(price.output)}"
+
+
+def _exact(usd: float) -> str:
+    """All of its digits, two decimals at least."""
+    return f"${usd:.2f}" if round(usd, 2) == usd else f"${usd:.12f}".rstrip("0")
