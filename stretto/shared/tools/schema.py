@@ -49,9 +49,15 @@ def check_schema(schema: Mapping[str, JsonValue]) -> None:
 
 def mismatch(schema: Mapping[str, JsonValue], value: JsonValue) -> str:
     """Where and how the value does not fit, without the value itself; empty where it fits."""
-    errors = sorted(
-        _validator(json.dumps(schema)).iter_errors(value), key=lambda one: list(map(str, one.absolute_path))
-    )
+    from referencing.exceptions import Unresolvable
+
+    try:
+        errors = list(_validator(json.dumps(schema)).iter_errors(value))
+    except Unresolvable:
+        return "the tool's schema refers to what is not in it"
+    except RecursionError:
+        return "it is nested too deep to be checked"
+    errors.sort(key=lambda one: [str(step) for step in one.absolute_path])
     told = [f"{_place(one.absolute_path)}: {_told(one)}" for one in errors[:_SHOWN]]
     more = [f"and {len(errors) - _SHOWN} more"] if len(errors) > _SHOWN else []
     return "; ".join((*told, *more))
