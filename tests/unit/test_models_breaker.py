@@ -82,6 +82,34 @@ async def test_one_call_alone_finds_out_whether_it_is_back() -> None:
     await answers(breaker)
 
 
+@pytest.mark.parametrize("is_back", [True, False])
+async def test_who_has_nobody_else_to_ask_waits_for_what_comes_of_the_probe(is_back: bool) -> None:
+    clock = Clock()
+    breaker = await opened(clock)
+    clock.at += 15.0
+    asking, answer = asyncio.Event(), asyncio.Event()
+
+    async def ask() -> str:
+        asking.set()
+        await answer.wait()
+        if not is_back:
+            raise ModelUnavailable("still away")
+        return "yes"
+
+    async def other() -> str:
+        return "yes, too"
+
+    probe = asyncio.ensure_future(breaker.call(ask))
+    await asking.wait()
+    patient = [asyncio.ensure_future(breaker.call(other, patient=True)) for _ in range(3)]
+    answer.set()
+    ended = await asyncio.gather(probe, *patient, return_exceptions=True)
+    if is_back:
+        assert ended == ["yes", "yes, too", "yes, too", "yes, too"]
+    else:
+        assert [type(one) for one in ended] == [ModelUnavailable, CircuitOpen, CircuitOpen, CircuitOpen]
+
+
 async def test_a_probe_in_vain_has_it_wait_twice_as_long() -> None:
     clock = Clock()
     breaker = await opened(clock)

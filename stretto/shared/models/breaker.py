@@ -1,5 +1,6 @@
 """Breaker: keeps calls off a model that fails again and again, and remembers how it did."""
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -71,6 +72,7 @@ class Breaker:
             classifier=_Unavailable(),
             unreachable_exceptions=_NO_VERDICT,
         )
+        self._ended = asyncio.Event()
         self._unset = False
         self._succeeded_at: datetime | None = None
         self._failed_at: datetime | None = None
@@ -91,26 +93,48 @@ class Breaker:
         """It could not be opened."""
         self._note(error)
 
-    async def call(self, ask: Callable[[], Awaitable[Given]]) -> Given:
+    async def call(self, ask: Callable[[], Awaitable[Given]], *, patient: bool = False) -> Given:
         """What `ask` gives. A call that is cancelled says nothing of the model.
+
+        Args:
+            patient: while another call finds out whether the model is back, wait for what comes of that.
 
         Raises:
             CircuitOpen: the model is not asked; `retry_after_s` says when it will be.
             Exception: whatever `ask` raises.
         """
+        while True:
+            try:
+                return await self._admitted(ask)
+            except CircuitOpenError as error:
+                if not patient or error.retry_after is not None:
+                    raise self._open(error.retry_after) from None
+            await self._ended.wait()
+
+    async def _admitted(self, ask: Callable[[], Awaitable[Given]]) -> Given:
+        """Raises CircuitOpenError where it is not admitted."""
         try:
             given = await self._circuit.call_async(ask)
-        except CircuitOpenError as error:
-            wait_s = _WHILE_PROBED_S if error.retry_after is None else error.retry_after
-            raise CircuitOpen(
-                f"{self._model} failed again and again: it is asked again in {wait_s:.0f} s", retry_after_s=wait_s
-            ) from None
-        except ModelError as error:
-            self._note(error)
+        except CircuitOpenError:
+            raise
+        except BaseException as error:
+            if isinstance(error, ModelError):
+                self._note(error)
+            self._wake()
             raise
         self._unset = False
         self._succeeded_at = self._now()
+        self._wake()
         return given
+
+    def _wake(self) -> None:
+        ended, self._ended = self._ended, asyncio.Event()
+        ended.set()
+
+    def _open(self, retry_after_s: float | None) -> CircuitOpen:
+        wait_s = _WHILE_PROBED_S if retry_after_s is None else retry_after_s
+        text = f"{self._model} failed again and again: it is asked again in {math.ceil(wait_s)} s"
+        return CircuitOpen(text, retry_after_s=wait_s)
 
     def _note(self, error: ModelError) -> None:
         self._unset = isinstance(error, NotConfigured)

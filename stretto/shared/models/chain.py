@@ -184,7 +184,9 @@ class ModelChain:
         course = _Course[Output]()
         for name in self.names:
             try:
-                answer = await self._breakers.of(name).call(partial(self._ask, name, ask))
+                # Nobody comes after the last one: what another call finds out about it is worth waiting for.
+                patient = name == self.names[-1]
+                answer = await self._breakers.of(name).call(partial(self._ask, name, ask), patient=patient)
             except _NEXT as error:
                 course.errors.append(error)
                 course.usage += error.usage
