@@ -16,9 +16,11 @@ from stretto.bus.server_clock import ServerClock
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import RunKey
 from stretto.bus.wire import Wire
+from stretto.shared.context.so_far import conversation_so_far
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.decision import Decision, Event, PlanMade, PlanningAsked, RunRejected
 from stretto.shared.contracts.request import Request
+from stretto.shared.conversations import Conversations, turn_of
 from stretto.supervisor.backlog import Backlog
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.decide import Limits, Orders, decide
@@ -61,7 +63,9 @@ class Conductor:
         backlog: Backlog,
         soon: timedelta,
     ) -> None:
+        self._connection = connection
         self._subjects = deployment.subjects
+        self._wire = wire
         self._registry = registry
         self._chooser = chooser
         self._dispatcher = dispatcher
@@ -134,7 +138,27 @@ class Conductor:
             return (_busy("too many runs are open"),)
         events = await self._chooser.choose(request, self._registry.alive())
         full = sorted(_roles(events) & set(self._backlog.roles))
-        return (_busy(f"the queue of {full[0]} is full"),) if full else events
+        if full:
+            return (_busy(f"the queue of {full[0]} is full"),)
+        return await self._with_conversation(run.key, request, events)
+
+    async def _with_conversation(self, key: RunKey, request: Request, events: Sequence[Event]) -> Sequence[Event]:
+        """The events with what was said before the run: it is committed, so that all who follow the log see the same."""
+        if request.conversation is None:
+            return events
+        turns = [one for one in await self._conversations(key).turns(request.conversation) if one.run != key.run]
+        known = {"conversation": conversation_so_far(request.conversation, turns)}
+        return [one.model_copy(update=known) if isinstance(one, PlanMade | PlanningAsked) else one for one in events]
+
+    async def _add_turn(self, key: RunKey, request: Request | None, answer: Answer) -> None:
+        """Write what the run adds to its conversation. Before the answer: who has that and asks on finds the turn there; and when this
+        process dies between the two, the run is still open, and whoever answers it writes the same turn again, once."""
+        turn = turn_of(key.run, request, answer, self._clock.now()) if request and request.conversation else None
+        if turn is not None and request is not None and request.conversation is not None:
+            await self._conversations(key).add(request.conversation, turn)
+
+    def _conversations(self, key: RunKey) -> Conversations:
+        return Conversations(self._connection, self._subjects, self._wire, key.tenant, self._instance)
 
     async def _commit(self, run: OpenRun, state: RunState, events: Sequence[Event]) -> RunState:
         decision = Decision(events=tuple(events))
@@ -157,6 +181,7 @@ class Conductor:
         answer = orders.answer
         if orders.outstanding:
             answer = await self._unfinished.bill(run.key, answer, orders.outstanding, origin_seq=state.origin_seq)
+        await self._add_turn(run.key, state.request.request if state.request else None, answer)
         reach("supervisor.before_answer")
         if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)):
             return await self.fold(run, known=state.last_seq, shows=lambda found: found.is_over)

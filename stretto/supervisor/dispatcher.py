@@ -110,6 +110,7 @@ class Dispatcher:
             settled=due.settled,
             ensemble=due.ensemble,
             budget=state.course.budget if state.course else None,
+            conversation=state.course.conversation if state.course else None,
         )
         key = TaskKey(run.key, due.role, due.task, due.attempt)
         try:

@@ -6,6 +6,7 @@ from typing import Final
 from pydantic import JsonValue, ValidationError
 
 from stretto.shared.contracts.budget import Budget
+from stretto.shared.contracts.conversation import Conversation
 from stretto.shared.contracts.decision import PlanMade, PlanningAsked
 from stretto.shared.contracts.plan import Plan, PlannedTask
 from stretto.shared.contracts.proposal import PlanProposal
@@ -33,6 +34,7 @@ class Course:
         since: from when on; while the planner works, since when it was asked.
         retries: which failures are tried again, and when.
         budget: what the run may take.
+        conversation: what was said before it.
         shape: the plan; None while the planner works on it, or when `problem` says why it cannot be followed.
         planning: the planner's own tasks.
     """
@@ -42,6 +44,7 @@ class Course:
     budget: Budget | None = None
     shape: PlanShape | None = None
     planning: tuple[TaskState, ...] = ()
+    conversation: Conversation | None = None
     problem: str = ""
 
 
@@ -49,11 +52,12 @@ def set_course(event: PlanMade | PlanningAsked, since: Moment, request: RequestA
     """The course that follows from the decision and from what is recorded of the planner's tasks."""
     # The request's place in the log tells runs apart, and is known to all who read it.
     retries = Retries(event.retries, seed=str(request.seq))
+    course = Course(since, retries, event.budget, conversation=event.conversation)
     match event:
         case PlanMade(plan=plan):
-            return _follow(plan, Course(since, retries, event.budget))
+            return _follow(plan, course)
         case PlanningAsked():
-            return _planned(event, Course(since, retries, event.budget), request.request.text, records)
+            return _planned(event, course, request.request.text, records)
 
 
 def _follow(plan: Plan, course: Course) -> Course:

@@ -32,6 +32,7 @@ def test_what_it_calls_the_default_is_the_default() -> None:
         "base_url": "http://127.0.0.1:8080/v1",
         "key_variable": "LOCAL_KEY",
         "max_output_tokens": 4096,
+        "context_tokens": 32_768,
         "requests_per_minute": 50,
         "tokens_per_minute": 40_000,
     }

@@ -58,8 +58,10 @@ class OfflineModel:
             CannotDo: there is no way to extract an `output_type`, or nothing to extract it from.
             BadReply: what was extracted breaks a rule of `output_type`.
         """
+        # What was said before is no source; what it means for the question is worked into the search for passages.
+        sources = [one for one in documents if one.kind != "turn"]
         try:
-            output, confidence = await self._extract(output_type, question, documents)
+            output, confidence = await self._extract(output_type, question, sources)
         except MemoryFailed as error:
             raise ModelUnavailable(f"offline cannot compare by meaning: {error}") from error
         if not isinstance(output, output_type):

@@ -29,7 +29,7 @@ __all__ = [
 
 Output = TypeVar("Output", bound=BaseModel)
 
-DocumentKind = Literal["passage", "finding", "claim", "note", "role", "text"]
+DocumentKind = Literal["passage", "finding", "claim", "note", "role", "text", "turn"]
 
 OnText = Callable[[str], Awaitable[None]]
 """Takes the pieces of a reply while it is being written."""
@@ -41,8 +41,8 @@ class Document:
 
     Attributes:
         id: how the reply refers to it.
-        kind: what it is: a passage of memory, a researcher's finding, a claim of a draft, a reviewer's note, a role's description, or
-            plain text.
+        kind: what it is: a passage of memory, a researcher's finding, a claim of a draft, a reviewer's note, a role's description, a
+            turn of the conversation, or plain text.
         refs: ids of the documents it rests on (a claim's findings).
         score: how well it fits the question, 0 to 1, where something measured that.
     """

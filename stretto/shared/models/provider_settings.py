@@ -39,6 +39,7 @@ class ProviderSettings(BaseModel):
         time_limit_s: for one call, repairs of the reply included.
         stall_limit_s: how long a streamed reply may stand still.
         max_output_tokens: how long a reply may get, thoughts included.
+        context_tokens: of its models, reply included, where that is not publicly known or the server allows less.
         repairs: how often a reply that does not fit its type is sent back.
         requests_per_minute, tokens_per_minute: what all processes of the deployment together send it, and take of it; None for no limit.
     """
@@ -51,6 +52,7 @@ class ProviderSettings(BaseModel):
     time_limit_s: Annotated[float, Field(gt=0)] = 300.0
     stall_limit_s: Annotated[float, Field(gt=0)] = 60.0
     max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    context_tokens: Annotated[int, Field(ge=512)] | None = None
     repairs: Annotated[int, Field(ge=0, le=9)] = 2
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
     tokens_per_minute: Annotated[int, Field(ge=1)] | None = None
