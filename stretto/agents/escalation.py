@@ -9,6 +9,7 @@ from stretto.agents.context import TaskContext
 from stretto.agents.human_answer import HumanAnswer
 from stretto.agents.material import claim_documents, finding_documents, note_documents
 from stretto.agents.prompt import render_prompt
+from stretto.agents.ticket import TICKET, with_ticket
 from stretto.agents.writer import FoundByAll
 from stretto.bus.message import Value
 from stretto.shared.contracts.draft import Draft
@@ -52,6 +53,8 @@ class EscalationAgent(Agent[EscalationTask, Escalation]):
             ],
         )
         made = _complete(reply.output, task)
+        if TICKET in ctx.tools.names:
+            made = await with_ticket(made, task.request, ctx)
         answer = await ctx.ask_human(made.question, summary=made.summary, points=made.open_points, options=made.options)
         decision = _decision(answer)
         await ctx.progress(f"{answer.principal} decides: {decision}")

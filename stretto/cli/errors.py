@@ -101,6 +101,7 @@ def _exit_code(error: BaseException) -> int | None:
     )
     from stretto.shared.models.errors import ModelError
     from stretto.shared.money.errors import MoneyError
+    from stretto.shared.tools.errors import ToolArgumentsWrong, ToolError, ToolForbidden, ToolUnavailable
     from stretto.supervisor.errors import SupervisorError
 
     match error:
@@ -118,7 +119,11 @@ def _exit_code(error: BaseException) -> int | None:
             return ExitCode.USAGE
         case MemoryUnavailable() | StoreUnusable() | EmbedderUnusable():
             return ExitCode.NOT_REACHABLE
-        case BusError() | MemoryFailed() | MoneyError():
+        case ToolArgumentsWrong() | ToolForbidden():
+            return ExitCode.USAGE
+        case ToolUnavailable():
+            return ExitCode.NOT_REACHABLE
+        case BusError() | MemoryFailed() | MoneyError() | ToolError():
             return ExitCode.FAILED
         case _:
             return None

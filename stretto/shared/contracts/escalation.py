@@ -21,6 +21,7 @@ class Escalation(Value):
             or `refuse`; `open` while nobody has decided.
         words: the person's answer or note.
         decided_by: who it was.
+        ticket: the number, or whatever names it, of the ticket that was opened for it.
     """
 
     question: str
@@ -30,3 +31,4 @@ class Escalation(Value):
     decision: Literal["open", "accept", "replace", "revise", "refuse"] = "open"
     words: str = ""
     decided_by: str = ""
+    ticket: str = ""
