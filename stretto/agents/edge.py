@@ -11,6 +11,7 @@ from stretto.shared.contracts.account import UNITS, Unit
 from stretto.shared.contracts.budget import AtEdge
 from stretto.shared.money.errors import BudgetSpent
 from stretto.shared.money.wording import amount_text
+from stretto.shared.tools.errors import ToolForbidden
 
 __all__ = ["RAISE", "Edge", "EffectsAtEdge", "RaiseLimit"]
 
@@ -65,6 +66,7 @@ class Edge:
         """Whether the effect may be tried again.
 
         Raises:
+            ToolForbidden: it was a call of a tool, and the attempt is to finish without.
             BudgetSpent: a person was asked for more, and says no.
             QuestionExpired: nobody decided in time.
         """
@@ -72,9 +74,11 @@ class Edge:
             case "fail":
                 return False
             case "finish":
-                if kind != "model" or not self._can_finish:
+                if not self._can_finish:
                     return False
                 self.spent = self.spent or error
+                if kind == "tool":  # nothing stands in for it: who asked for it is told, and goes on without
+                    raise ToolForbidden(str(error)) from error
                 return True
             case "ask":
                 # A tenant's budget is not for those who decide about a run.

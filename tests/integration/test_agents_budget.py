@@ -14,9 +14,10 @@ from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.shared.money.books import Books
 from stretto.shared.money.ledger_log import LedgerLog
+from stretto.shared.tools.errors import ToolForbidden
 from tests.integration.crew import ROLE, Crew
 from tests.integration.ground import Ground, open_ground
-from tests.integration.lives import CountingModel, Lives, say, steps_of
+from tests.integration.lives import CountingModel, FakeTool, Lives, say, steps_of
 from tests.integration.test_agents_stops import asked, idle
 from tests.unit.agent_world import settle
 from tests.unit.spenders import Flat, FlatPrices
@@ -138,6 +139,25 @@ async def test_it_finishes_with_the_spare_model_and_says_so(crew: Crew, serve: d
     account, seq = await account_of(crew.ground)
     assert seq == written, "what is on record touches no ledger"
     assert account.spent.nanos == TWO_CALLS == round(result.usage.cost_usd * 1e9)
+
+
+async def test_where_calls_of_tools_are_used_up_it_finishes_without(crew: Crew, serve: dict[str, Any]) -> None:
+    async def handle(ctx: TaskContext, lives: Lives) -> str:
+        await ctx.tools.call("look")
+        with pytest.raises(ToolForbidden, match="the run's budget of 1 tool call is used up"):
+            await ctx.tools.call("look", {"again": True})
+        said = await say(ctx, "one")
+        await lives.linger()
+        return said
+
+    key, tool = crew.key(), FakeTool("look", "none")
+    lives = Lives(crew, handle, tools=[tool], **serve)
+    await lives.begin()
+    await crew.put(key, budget=Budget(tool_calls=1, at_edge="finish").model_dump())
+    await lives.arrived()
+    await lives.begin()
+    assert await text_of(crew, key) == "one#1"
+    assert (len(tool.keys), serve["model"].asked, serve["spare"].asked) == (1, [], ["one"])
 
 
 async def test_branches_side_by_side_finish_too(crew: Crew, serve: dict[str, Any]) -> None:

@@ -75,8 +75,8 @@ class BudgetPurse:
         price = self._prices.price_of(model)
         if price is None and any(one.ledger.limits.nanos is not None for one in accounts):
             raise PriceUnknown(
-                f"a budget in US dollars holds, and nobody knows what {model} costs: add it to stretto.toml, in USD per million "
-                f'tokens, as in: [prices."{model}"] input = 1.0, output = 4.0'
+                f"a budget in US dollars holds, and nobody knows what {model} costs: add a section "
+                f'[prices."{model}"] with input = and output = (US dollars per million tokens) to stretto.toml'
             )
         read, all_ = 0, 0
         if price is not None:
