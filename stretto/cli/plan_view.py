@@ -171,7 +171,7 @@ class PlanView:
         if line.state != "done":
             line.state = "working"
         line.agent = progress.agent
-        return f"{line.task} ({progress.agent}): {text}"
+        return f"{line.task} ({progress.agent}): {text}" if progress.kind != "text" else None
 
     def _result(self, result: TaskResult) -> str:
         line = self._line(result.task, result.role)

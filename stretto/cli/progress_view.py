@@ -11,6 +11,7 @@ from stretto.shared.memory.ingest_report import IngestProgress
 if TYPE_CHECKING:
     from rich.console import Group
 
+    from stretto.cli.draft_view import DraftView
     from stretto.cli.plan_view import PlanView
     from stretto.shared.requester import Event
 
@@ -43,9 +44,10 @@ def progress_view(*, quiet: bool) -> ProgressView:
     """The view that suits stderr."""
     if quiet:
         return QuietView()
+    from stretto.cli.draft_view import DraftView
     from stretto.cli.plan_view import PlanView
 
-    return LiveView(plan=PlanView()) if sys.stderr.isatty() else LineView(plan=PlanView())
+    return LiveView(plan=PlanView(), drafts=DraftView()) if sys.stderr.isatty() else LineView(plan=PlanView())
 
 
 class QuietView:
@@ -94,14 +96,15 @@ class LineView(QuietView):
 
 
 class LiveView:
-    """A live display: what happens now, a progress bar for documents, then the plan as it works."""
+    """A live display: what happens now, a progress bar for documents, then the plan as it works, and what is being written."""
 
-    def __init__(self, *, plan: "PlanView") -> None:
+    def __init__(self, *, plan: "PlanView", drafts: "DraftView") -> None:
         from rich.console import Console
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._plan = plan
+        self._drafts = drafts
         self._step = ""
         self._console = Console(stderr=True)
         self._bar = Progress(
@@ -142,6 +145,7 @@ class LiveView:
     def event(self, event: "Event") -> None:
         self._step = ""
         self._plan.take(event)
+        self._drafts.take(event)
 
     def _render(self) -> "Group":
         from rich.console import Group, RenderableType
@@ -151,7 +155,7 @@ class LiveView:
         if self._bar.tasks[0].visible:
             parts.append(self._bar)
         if self._plan.tasks or self._plan.headline != "waiting for a plan":
-            parts.append(self._plan)
+            parts += [self._plan, self._drafts]
         if self._step:
             parts.append(Text(self._step, "dim"))
         return Group(*parts)
