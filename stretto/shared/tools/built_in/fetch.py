@@ -123,7 +123,7 @@ class Fetch:
             extensions={"sni_hostname": host},
         ) as response:
             if response.status_code in _REDIRECTS and "location" in response.headers:
-                return urljoin(url, response.headers["location"])
+                return _joined(url, response.headers["location"])
             return await self._page(url, response)
 
     async def _page(self, url: str, response: "httpx2.Response") -> dict[str, JsonValue]:
@@ -174,6 +174,13 @@ class Fetch:
         if not _HOST.fullmatch(host) or _NUMBER.fullmatch(host.rpartition(".")[2]):
             return False
         return any(one.startswith("*.") and host.endswith(one[1:]) for one in self._hosts)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise ToolUnavailable("the page is said to be where nothing can be") from error
 
 
 def _text(body: bytes, kind: str, charset: str | None) -> str:

@@ -17,7 +17,13 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _V4_COMPATIBLE: Final = ipaddress.ip_network("::/96")
-_SITE_LOCAL: Final = ipaddress.ip_network("fec0::/10")
+_SPECIAL: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "2001::/23", "3fff::/20", "5f00::/16", "fec0::/10"),
+    )
+)
+"""Of IANA's special-purpose registries, what `ipaddress` takes for global in some versions of Python."""
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
@@ -33,8 +39,10 @@ def is_public(address: Address) -> bool:
         inner = _embedded(address)
         if inner is not None:
             return all(is_public(one) for one in inner)
-        if address.scope_id is not None or address in _SITE_LOCAL:
+        if address.scope_id is not None:
             return False
+    if any(address in network for network in _SPECIAL):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
