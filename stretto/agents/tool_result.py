@@ -43,7 +43,7 @@ async def fitted(result: JsonValue, limits: ToolLimits, keep: Keep | None) -> Js
         return {"artifact": ref.sha256, "size_bytes": ref.size_bytes, "beginning": begins}
     if isinstance(result, str):
         mark = f"\n[cut here: the first part of {size_bytes} bytes]"
-        return _beginning(data, limits.size_limit_bytes - len(mark)) + mark
+        return _beginning(data, limits.size_limit_bytes - len(_json(mark))) + mark
     return {"cut": _beginning(data, limits.size_limit_bytes - _BESIDE_BYTES), "size_bytes": size_bytes}
 
 
