@@ -15,6 +15,7 @@ from stretto.agents.edge import Edge
 from stretto.agents.effects import Effects
 from stretto.agents.errors import TaskPermanent, TaskRetryable
 from stretto.agents.gate import Gate, Stop
+from stretto.agents.live_text import LiveText
 from stretto.agents.outcome import failure_of, input_of, is_foreseen, output_of
 from stretto.agents.panel import Panel, PanelOf, no_panel
 from stretto.agents.recorder import Recorder
@@ -51,6 +52,7 @@ class Attempt:
         purse: what it may spend; None for no limits.
         spare: a model that costs nothing, for when that is spent.
         panel_of: opens the models of a task that asks several.
+        live: is told what models write while they do.
     """
 
     def __init__(
@@ -70,8 +72,10 @@ class Attempt:
         purse: BudgetPurse | None = None,
         spare: Model | None = None,
         panel_of: PanelOf = no_panel,
+        live: LiveText | None = None,
     ) -> None:
         self._agent = agent
+        self._live = live
         self.key = key
         self._task = task
         self._journal = journal
@@ -193,6 +197,7 @@ class Attempt:
             progress=self._progress,
             panel=self._panel(self._task.ensemble) if self._task.ensemble else None,
             purse=self._purse,
+            live=self._live,
         )
 
     def _panel(self, ensemble: Ensemble) -> Panel:

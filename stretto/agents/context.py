@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from stretto.agents.effects import Effects
 from stretto.agents.ensemble import EnsembleModel
 from stretto.agents.human_answer import HumanAnswer
+from stretto.agents.live_text import LiveText
 from stretto.agents.panel import Panel
 from stretto.agents.step_memory import StepMemory
 from stretto.agents.step_model import StepModel
@@ -55,14 +56,15 @@ class TaskContext:
         progress: Callable[[str], Awaitable[None]] = _silent,
         panel: Panel | None = None,
         purse: Purse | None = None,
+        live: LiveText | None = None,
     ) -> None:
         self.key = key
-        self.model: StepModel | EnsembleModel = StepModel(model, effects)
+        self.tools = Toolbox(_of_attempt(tools, memory, scope), effects, purse=purse)
+        self.model: StepModel | EnsembleModel = StepModel(model, effects, toolbox=self.tools, live=live)
         if panel is not None:
-            members = [StepModel(one, effects) for one in panel.models]
+            members = [StepModel(one, effects, toolbox=self.tools) for one in panel.models]
             self.model = EnsembleModel(panel, effects, members=members, judge=StepModel(panel.judge, effects))
         self.memory = StepMemory(memory, effects, scope=scope, writer=key.role)
-        self.tools = Toolbox(_of_attempt(tools, memory, scope), effects, purse=purse)
         self.deadline = deadline
         self.progress = progress
         self._effects = effects

@@ -10,6 +10,7 @@ from stretto import __version__
 from stretto.agents.agent import Agent
 from stretto.agents.attempt import Attempt
 from stretto.agents.gate import Stop
+from stretto.agents.live_text import LiveText
 from stretto.agents.outcome import failure_of
 from stretto.agents.panel import PanelOf, no_panel
 from stretto.agents.reporter import Reporter
@@ -212,6 +213,9 @@ class Worker:
         async def progress(text: str) -> None:
             await self._reporter.tell(key, "note", text)
 
+        async def write(reply: int, piece: str) -> None:
+            await self._reporter.tell(key, "text", piece, reply=reply)
+
         async def on_hop(hop: Hop) -> None:
             await progress(f"{hop.model} is passed over ({hop.reason}): the next model is asked")
 
@@ -238,6 +242,7 @@ class Worker:
             purse=self._purse_of(key, task),
             spare=self._spare,
             panel_of=self._panel_of,
+            live=LiveText(write),
         )
 
     async def _write(self, key: TaskKey, result: TaskResult, cause: Envelope) -> Disposition:

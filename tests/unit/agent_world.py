@@ -8,6 +8,7 @@ from typing import Literal
 from stretto.agents.context import TaskContext
 from stretto.agents.effects import Effects
 from stretto.agents.gate import Gate
+from stretto.agents.live_text import LiveText
 from stretto.agents.panel import Panel
 from stretto.agents.recorder import Recorder
 from stretto.bus.journal import Entry, Journal
@@ -123,6 +124,7 @@ def surroundings(
     settled: Sequence[Settled] = (),
     asked: asyncio.Queue[Question] | None = None,
     panel: Panel | None = None,
+    live: LiveText | None = None,
     tools: Sequence[Tool] = (),
     scope: Sequence[str] = (),
     purse: Purse | None = None,
@@ -133,6 +135,7 @@ def surroundings(
         steps: what is on record, and will be; settled: its questions that are settled.
         asked: gets the questions that it asks; after one the handler waits for ever.
         panel: several models instead of the one.
+        live: is told what the model writes while it does.
         scope: the documents that the request names; purse: what may be spent.
     """
     key = TaskKey(RunKey(0, "acme", "run-1"), "any", task, 1)
@@ -165,5 +168,6 @@ def surroundings(
         tools=tools,
         progress=note,
         panel=panel,
+        live=live,
         purse=purse,
     )
