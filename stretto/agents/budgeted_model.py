@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final, cast
 
 from stretto.agents.edge import Edge
+from stretto.shared.context.room import room_of
 from stretto.shared.models.errors import CannotDo
 from stretto.shared.models.protocol import (
     CallsAsked,
@@ -38,6 +39,11 @@ class BudgetedModel:
     @property
     def name(self) -> str:
         return self._model.name
+
+    @property
+    def context_tokens(self) -> int | None:
+        """How many tokens may be sent to the model."""
+        return room_of(self._model)
 
     async def generate(
         self,

@@ -31,9 +31,15 @@ class Rooms:
     def __init__(self, settings: Mapping[str, ProviderSettings], *, windows: Windows | None = None) -> None:
         self._settings = settings
         self._windows = windows
+        self._found: dict[str, int | None] = {}
 
     def of(self, name: str) -> int | None:
         """Tokens that may be sent to `provider:model`; None where nothing limits it, as for the built-in models."""
+        if name not in self._found:
+            self._found[name] = self._find(name)
+        return self._found[name]
+
+    def _find(self, name: str) -> int | None:
         provider, colon, _ = name.partition(":")
         if not colon or provider not in self._settings:
             return None

@@ -72,6 +72,7 @@ class ModelChain:
         breakers: shared by all chains of the process.
         confidence: how sure a reply must be, 0 to 1, where its model says how sure it is.
         on_hop: see `OnHop`.
+        room_of: how many tokens may be sent to a model; None where nothing limits it.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class ModelChain:
         breakers: Breakers,
         confidence: float | None = None,
         on_hop: OnHop | None = None,
+        room_of: Callable[[str], int | None] = lambda _: None,
     ) -> None:
         if not names:
             raise ValueError("a chain needs a model")
@@ -90,11 +92,17 @@ class ModelChain:
         self._breakers = breakers
         self._confidence = confidence
         self._on_hop = on_hop
+        self._room_of = room_of
 
     @property
     def name(self) -> str:
         """The first choice's."""
         return self.names[0]
+
+    @property
+    def context_tokens(self) -> int | None:
+        """How many tokens may be sent: as many as all of its models take."""
+        return min((room for name in self.names if (room := self._room_of(name)) is not None), default=None)
 
     @property
     def health(self) -> tuple[ModelHealth, ...]:
@@ -109,6 +117,7 @@ class ModelChain:
             breakers=self._breakers,
             confidence=self._confidence,
             on_hop=on_hop,
+            room_of=self._room_of,
         )
 
     async def generate(

@@ -48,6 +48,12 @@ class ListedPrices:
             self._read[id(prices)] = _price(prices)
         return self._read[id(prices)]
 
+    def window_of(self, provider: str, model: str, *, base_url: str | None) -> int | None:
+        """The tokens that the model takes, reply included; None where the data do not say."""
+        whose = self._whose(provider, base_url)
+        found = whose.find_model(model, all_providers=self._data.providers) if whose else None
+        return found.context_window if found else None
+
     def _model(self, provider: str, model: str, base_url: str | None) -> ModelInfo | None:
         whose = self._whose(provider, base_url)
         found = whose.find_model(model, all_providers=self._data.providers) if whose else None

@@ -61,6 +61,15 @@ class PriceBook:
         settings = self._providers.get(provider)
         return self._listed.find(provider, name, base_url=settings.base_url if settings else None, at=self._now())
 
+    def window_of(self, model: str) -> int | None:
+        """The tokens that `PROVIDER:MODEL` takes, reply included; None where nobody knows it."""
+        provider, _, name = model.partition(":")
+        self.load()
+        if self._listed is None or not name:
+            return None
+        settings = self._providers.get(provider)
+        return self._listed.window_of(provider, name, base_url=settings.base_url if settings else None)
+
     def line_to_add(self, model: str) -> str:
         """What to write into `stretto.toml` for a model without a price. Its question marks are for a person to fill in: no number that is
         made up can be taken for a price."""
