@@ -13,6 +13,7 @@ _WHY: Final[Mapping[str, str]] = {
     "BadReply": "its reply did not fit",
     "CannotDo": "it cannot do what was asked",
     "ContextOverflow": "it cannot read that much",
+    "LimitReached": "it is asked no more often than the settings allow",
     "ModelUnavailable": "it did not answer",
     "Overloaded": "it had no room",
     "RateLimited": "it takes no more requests for now",

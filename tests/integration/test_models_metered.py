@@ -9,7 +9,7 @@ import pytest
 from stretto.bus.rate import RateCounters
 from stretto.shared.contracts.findings import Quotes
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.errors import RateLimited
+from stretto.shared.models.errors import LimitReached
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.providers import Providers
 from stretto.shared.models.rate_limits import RateLimits
@@ -48,10 +48,10 @@ async def test_together_they_send_no_more_than_the_provider_gets_in_a_minute(
             providers = Providers(local, environment={}, prices=PriceBook(prices, providers=local), rates=rates)
             models.append((await closing.enter_async_context(providers)).model("local:test"))
 
-        async def ask(number: int) -> Usage | RateLimited:
+        async def ask(number: int) -> Usage | LimitReached:
             try:
                 return (await models[number].generate(Quotes, instructions="Pick.", question="?")).usage
-            except RateLimited as error:
+            except LimitReached as error:
                 return error
 
         # One after the other to begin with, so that all of them stand in one line and no refusal is by chance.
@@ -63,7 +63,7 @@ async def test_together_they_send_no_more_than_the_provider_gets_in_a_minute(
         assert usage.cost_usd == pytest.approx((40 * 2 + 60 * 1 + 20 * 10) / 1_000_000)
     assert len(server.requests) == LIMIT, "what is refused is not sent"
     for error in refused:
-        assert isinstance(error, RateLimited)
+        assert isinstance(error, LimitReached)
         assert error.retry_after_s is not None
         assert error.retry_after_s > 5.0
         assert error.usage == Usage()

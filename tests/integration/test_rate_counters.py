@@ -11,7 +11,7 @@ from stretto.bus.connection import Connection, ConnectionOptions
 from stretto.bus.errors import BusError
 from stretto.bus.rate import RateCounters
 from stretto.bus.subjects import Subjects
-from stretto.shared.models.errors import RateLimited
+from stretto.shared.models.errors import LimitReached
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.rate_limits import RateLimits
 from tests.integration.ground import Ground, MortalServer, open_ground
@@ -34,7 +34,7 @@ async def test_three_connections_at_once_never_exceed_the_limit(nats_url: str, p
         async def one(limits: RateLimits) -> None:
             try:
                 await limits.acquire("acme", tokens=1, limit_s=0.2)
-            except RateLimited:
+            except LimitReached:
                 return
             sent.append(datetime.now(UTC))
 
@@ -72,5 +72,5 @@ async def test_without_the_server_each_process_goes_by_what_it_sent(tmp_path: Pa
             await server.kill()
             limits = RateLimits(providers={"acme": ProviderSettings(requests_per_minute=1)}, shared=counters)
             await limits.acquire("acme", tokens=1, limit_s=0)
-            with pytest.raises(RateLimited):
+            with pytest.raises(LimitReached):
                 await limits.acquire("acme", tokens=1, limit_s=0)

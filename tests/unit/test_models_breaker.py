@@ -5,7 +5,15 @@ import asyncio
 import pytest
 
 from stretto.shared.models.breaker import Breaker, Breakers
-from stretto.shared.models.errors import BadReply, CircuitOpen, ModelError, ModelUnavailable, NotConfigured, Refused
+from stretto.shared.models.errors import (
+    BadReply,
+    CircuitOpen,
+    LimitReached,
+    ModelError,
+    ModelUnavailable,
+    NotConfigured,
+    Refused,
+)
 from stretto.shared.money.errors import BudgetSpent
 from tests.unit.test_models_chain import Clock
 
@@ -42,7 +50,9 @@ async def test_three_failures_open_it_and_the_error_says_when_to_come_back() -> 
     assert breaker.health.state == "open"
 
 
-@pytest.mark.parametrize("error", [BadReply(""), Refused(""), NotConfigured(""), BudgetSpent("")], ids=repr)
+@pytest.mark.parametrize(
+    "error", [BadReply(""), Refused(""), NotConfigured(""), LimitReached(""), BudgetSpent("")], ids=repr
+)
 async def test_only_a_model_that_is_away_opens_it(error: Exception) -> None:
     breaker = Breaker("a:1", clock=Clock())
     for _ in range(20):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stretto.bus.errors import Unreachable
 from stretto.bus.rate import Counted
-from stretto.shared.models.errors import RateLimited
+from stretto.shared.models.errors import LimitReached
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.rate_limits import OwnCounters, RateLimits
 
@@ -131,7 +131,7 @@ async def test_who_cannot_wait_so_long_is_told_when_there_will_be_room() -> None
     limits = limits_of(time, OwnCounters(time.now), requests_per_minute=2)
     for _ in range(2):
         await limits.acquire("acme", tokens=0, limit_s=0)
-    with pytest.raises(RateLimited) as refused:
+    with pytest.raises(LimitReached) as refused:
         await limits.acquire("acme", tokens=0, limit_s=30)
     # Both were sent at the start of the minute, so there is room for one in the middle of the next; and jitter.
     assert refused.value.retry_after_s == pytest.approx(90, rel=0.2)
@@ -143,7 +143,7 @@ async def test_a_request_that_is_refused_takes_no_room() -> None:
     time = FakeTime()
     limits = limits_of(time, OwnCounters(time.now), requests_per_minute=9, tokens_per_minute=100)
     await limits.acquire("acme", tokens=60, limit_s=0)
-    with pytest.raises(RateLimited):
+    with pytest.raises(LimitReached):
         await limits.acquire("acme", tokens=60, limit_s=0)
     await limits.acquire("acme", tokens=40, limit_s=0)
 
@@ -152,7 +152,7 @@ async def test_more_tokens_than_a_minute_has_are_sent_when_the_minute_is_empty()
     time = FakeTime()
     limits = limits_of(time, OwnCounters(time.now), tokens_per_minute=100)
     await limits.acquire("acme", tokens=5_000, limit_s=0)
-    with pytest.raises(RateLimited):
+    with pytest.raises(LimitReached):
         await limits.acquire("acme", tokens=1, limit_s=0)
 
 
@@ -161,7 +161,7 @@ async def test_while_the_bus_is_away_a_process_keeps_the_limits_by_itself() -> N
     limits = limits_of(time, Gone(time), requests_per_minute=2)
     for _ in range(2):
         await limits.acquire("acme", tokens=0, limit_s=0)
-    with pytest.raises(RateLimited):
+    with pytest.raises(LimitReached):
         await limits.acquire("acme", tokens=0, limit_s=0)
 
 
@@ -180,7 +180,7 @@ async def test_what_went_out_before_the_bus_went_away_still_counts() -> None:
     limits = limits_of(time, shared, requests_per_minute=1)
     await limits.acquire("acme", tokens=0, limit_s=0)
     shared.away = True
-    with pytest.raises(RateLimited):
+    with pytest.raises(LimitReached):
         await limits.acquire("acme", tokens=0, limit_s=0)
 
 

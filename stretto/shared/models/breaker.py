@@ -10,7 +10,14 @@ from typing import Final, Literal, TypeVar
 from interlock import CircuitBreaker, CircuitOpenError, Clock, Config, State
 
 from stretto.bus.agent_card import ModelHealth
-from stretto.shared.models.errors import CannotDo, CircuitOpen, ModelError, ModelUnavailable, NotConfigured
+from stretto.shared.models.errors import (
+    CannotDo,
+    CircuitOpen,
+    LimitReached,
+    ModelError,
+    ModelUnavailable,
+    NotConfigured,
+)
 from stretto.shared.money.errors import MoneyError
 
 __all__ = ["Breaker", "Breakers"]
@@ -29,7 +36,7 @@ _CONFIG: Final = Config(
 )
 """Opens when half of the last ten calls, and at least three, found the model away; one probe closes it, or has it wait twice as long."""
 
-_NO_VERDICT: Final = (MoneyError, NotConfigured, CannotDo)
+_NO_VERDICT: Final = (MoneyError, NotConfigured, CannotDo, LimitReached)
 """They say nothing of whether the model is there."""
 
 _WHILE_PROBED_S: Final = 1.0

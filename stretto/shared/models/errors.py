@@ -3,6 +3,7 @@
 ModelError
 ├── ModelUnavailable    try again later, or the next model
 │   ├── RateLimited     too many requests or tokens by us: not before `retry_after_s`
+│   │   └── LimitReached  by our own settings: nothing was sent
 │   ├── Overloaded      no room for anybody at the provider
 │   ├── CircuitOpen     it failed again and again lately: it is left alone for a while
 │   └── TimedOut        no whole answer within the time limit; it may have been paid for
@@ -26,6 +27,7 @@ __all__ = [
     "CircuitOpen",
     "ContextOverflow",
     "KeyMissing",
+    "LimitReached",
     "ModelError",
     "ModelUnavailable",
     "NotConfigured",
@@ -81,6 +83,10 @@ class ModelUnavailable(ModelError):
 
 class RateLimited(ModelUnavailable):
     """We send more requests or tokens than the provider allows us."""
+
+
+class LimitReached(RateLimited):
+    """We would send more than our settings allow: nothing was sent."""
 
 
 class Overloaded(ModelUnavailable):

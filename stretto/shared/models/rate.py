@@ -17,6 +17,6 @@ class Rates(Protocol):
             limit_s: how long it may wait.
 
         Raises:
-            RateLimited: there is no room within `limit_s`; `retry_after_s` says when there will be.
+            LimitReached: there is no room within `limit_s`; `retry_after_s` says when there will be.
         """
         ...

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from stretto.bus.errors import BusError
 from stretto.bus.rate import Counted
-from stretto.shared.models.errors import RateLimited
+from stretto.shared.models.errors import LimitReached
 from stretto.shared.models.provider_settings import ProviderSettings
 
 __all__ = ["Counters", "OwnCounters", "RateLimits"]
@@ -163,9 +163,9 @@ def _limits(settings: ProviderSettings) -> dict[str, int]:
     return {unit: limit for unit, limit in given.items() if limit is not None}
 
 
-def _limited(provider: str, limits: Mapping[str, int], wait_s: float) -> RateLimited:
+def _limited(provider: str, limits: Mapping[str, int], wait_s: float) -> LimitReached:
     shown = " and ".join(f"{limit} {unit}" for unit, limit in limits.items())
-    return RateLimited(
+    return LimitReached(
         f"{provider} gets no more than {shown} per minute from us (settings): there is room in {wait_s:.0f} s",
         retry_after_s=wait_s,
     )
