@@ -50,7 +50,7 @@ class _Monotonic:
 
 class _Unavailable:
     def is_failure(self, *, result: object, exception: Exception | None) -> bool:
-        return isinstance(exception, ModelUnavailable)
+        return isinstance(exception, ModelUnavailable) and not isinstance(exception, _NO_VERDICT)
 
 
 class Breaker:
