@@ -6,16 +6,16 @@ from typing import Final, Protocol
 from pydantic import JsonValue
 
 from stretto.agents.human_answer import HumanAnswer
-from stretto.bus.step import StepKind
+from stretto.bus.step import Step, StepKind
 from stretto.shared.contracts.account import UNITS, Unit
 from stretto.shared.contracts.budget import AtEdge
 from stretto.shared.money.errors import BudgetSpent
 from stretto.shared.money.wording import amount_text
 from stretto.shared.tools.errors import ToolForbidden
 
-__all__ = ["RAISE", "Edge", "EffectsAtEdge", "RaiseLimit"]
+__all__ = ["Edge", "EffectsAtEdge", "RaiseLimit", "raise_told"]
 
-RAISE: Final = "budget.raise"
+_RAISE: Final = "budget.raise"
 """The step that adds to the run's budget what a person has approved."""
 
 
@@ -108,4 +108,13 @@ class Edge:
             await self._raise_limit(unit, by, reason=key)
             return value
 
-        await effects.perform("step", RAISE, value, call, lambda output: output)
+        await effects.perform("step", _RAISE, value, call, lambda output: output)
+
+
+def raise_told(step: Step) -> str:
+    """What people should know of a step that added to the run's budget; empty for any other."""
+    match step.output:
+        case {"unit": str(unit), "by": int(by), "approved_by": str(who)} if step.kind == "step" and step.name == _RAISE:
+            return f"{who} approved {amount_text(unit, by)} more than the run's budget."
+        case _:
+            return ""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from stretto.agents.edge import raise_told
 from stretto.bus.step import Step
 from stretto.shared.contracts.step import hops_of
 from stretto.shared.models.protocol import Hop
@@ -28,8 +29,9 @@ _WHY: Final[Mapping[str, str]] = {
 
 def remarks_of(steps: Iterable[Step]) -> tuple[str, ...]:
     """In sentences, each once."""
-    said = (f"{model} answered in place of {hop.model}: {_why(hop)}." for hop, model in hops_of(steps))
-    return tuple(dict.fromkeys(said))
+    known = tuple(steps)
+    said = [f"{model} answered in place of {hop.model}: {_why(hop)}." for hop, model in hops_of(known)]
+    return tuple(dict.fromkeys([*said, *(raised for one in known if (raised := raise_told(one)))]))
 
 
 def _why(hop: Hop) -> str:

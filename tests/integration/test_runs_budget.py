@@ -74,6 +74,7 @@ async def test_a_person_gives_more(world: World) -> None:
     await world.settle(run, question, "approve")
     answer = await world.answer(run)
     assert (answer.state, answer.text) == ("completed", "a#2 b#3")
+    assert answer.remarks == ("local approved 0.000004 USD more than the run's budget.",)
 
 
 async def test_what_the_request_allows_holds_where_it_is_less(world: World) -> None:

@@ -12,6 +12,7 @@ from stretto.shared.contracts.usage import Usage
 from stretto.shared.money.account import Ask, Granted, Shortage
 from stretto.shared.money.errors import BudgetSpent, PriceUnknown
 from stretto.shared.money.ledger import Ledger
+from stretto.shared.money.price import Price
 from stretto.shared.money.purse import Budgeted, BudgetPurse
 from tests.unit.spenders import LIMITS, FlatPrices, MemoryStore, Spenders
 
@@ -138,6 +139,18 @@ async def test_an_unknown_price_is_refused_only_where_money_is_limited() -> None
         await purse(blank(), nanos=1_000).for_model("unknown", input_tokens=1, output_tokens=1)
     grant = await purse(blank(), tokens=1_000).for_model("unknown", input_tokens=1, output_tokens=1)
     assert grant.output_tokens == 1
+
+
+async def test_the_most_that_a_request_can_cost_is_reserved() -> None:
+    class Dear:
+        def price_of(self, model: str) -> Price:
+            return Price(input=1, output=2, reasoning=3, cached_input=0.5, request=0.001)
+
+    store = blank()
+    accounts = [Budgeted("run", "the run's budget", ledger(store, nanos=10_000_000))]
+    mine = BudgetPurse(accounts=lambda: accounts, prices=Dear(), now=lambda: NOW)
+    await mine.for_model("dear", input_tokens=1_000, output_tokens=1_000)
+    assert store.account.reserved == Amounts(nanos=1_000_000 + 1_000_000 + 3_000_000, tokens=2_000, model_calls=1)
 
 
 async def test_a_tool_call_is_counted() -> None:

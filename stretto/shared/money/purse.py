@@ -78,13 +78,10 @@ class BudgetPurse:
                 f"a budget in US dollars holds, and nobody knows what {model} costs: add a section "
                 f'[prices."{model}"] with input = and output = (US dollars per million tokens) to stretto.toml'
             )
-        read, all_ = 0, 0
-        if price is not None:
-            read = nanos_of(price.cost_usd(Usage(input_tokens=input_tokens)))
-            all_ = nanos_of(price.cost_usd(Usage(input_tokens=input_tokens, output_tokens=output_tokens)))
+        read, written = _most(price, input_tokens, output_tokens) if price else (0, 0)
         ask = Ask(
             fixed=Amounts(nanos=read, tokens=input_tokens, model_calls=1),
-            each=Amounts(nanos=ceil((all_ - read) / output_tokens) if output_tokens else 0, tokens=1),
+            each=Amounts(nanos=ceil(written / output_tokens) if output_tokens else 0, tokens=1),
             output_tokens=output_tokens,
             least=min(output_tokens, _LEAST_OUTPUT_TOKENS),
         )
@@ -155,6 +152,15 @@ class BudgetGrant:
 def nanos_of(usd: float) -> int:
     """Billionths of a US dollar, to the nearest."""
     return round(usd * NANOS)
+
+
+def _most(price: Priced, input_tokens: int, output_tokens: int) -> tuple[int, int]:
+    """What a request costs at the most, in nanos: before anything is written, and for what is, whether thoughts or text."""
+    read = Usage(model_calls=1, input_tokens=input_tokens)
+    text = read + Usage(output_tokens=output_tokens)
+    thoughts = text + Usage(reasoning_tokens=output_tokens)
+    first = nanos_of(price.cost_usd(read))
+    return first, max(nanos_of(price.cost_usd(one)) for one in (text, thoughts)) - first
 
 
 def _give_back(accounts: Sequence[Budgeted], reservation: str) -> None:
