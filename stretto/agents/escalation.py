@@ -8,7 +8,6 @@ from stretto.agents.agent import Agent
 from stretto.agents.context import TaskContext
 from stretto.agents.human_answer import HumanAnswer
 from stretto.agents.material import claim_documents, finding_documents, note_documents
-from stretto.agents.prompt import render_prompt
 from stretto.agents.ticket import TICKET, with_ticket
 from stretto.agents.writer import FoundByAll
 from stretto.bus.message import Value
@@ -16,9 +15,9 @@ from stretto.shared.contracts.draft import Draft
 from stretto.shared.contracts.escalation import Escalation
 from stretto.shared.contracts.review import Review
 from stretto.shared.models.protocol import Document
+from stretto.shared.prompt import Prompts
 
 __all__ = ["EscalationAgent", "EscalationTask"]
-
 
 _MAX_QUESTION_CHARS = 4_000
 
@@ -35,16 +34,23 @@ class EscalationTask(Value):
 
 
 class EscalationAgent(Agent[EscalationTask, Escalation]):
-    """Sums up what a person needs to decide, asks, and hands on what was decided."""
+    """Sums up what a person needs to decide, asks, and hands on what was decided.
+
+    Args:
+        prompts: the deployment's.
+    """
 
     role: ClassVar[str] = "escalation"
     description: ClassVar[str] = "Asks a person to decide when the reviewer does not approve."
+
+    def __init__(self, *, prompts: Prompts | None = None) -> None:
+        self._prompts = prompts or Prompts()
 
     async def handle(self, task: EscalationTask, ctx: TaskContext) -> Escalation:
         await ctx.progress("summing up for a person")
         reply = await ctx.model.generate(
             Escalation,
-            instructions=render_prompt("escalation"),
+            instructions=self._prompts.render("agents/escalation"),
             question=task.request,
             documents=[
                 *finding_documents(task.findings),

@@ -1,12 +1,13 @@
 """Panel: the models that a task asks side by side, opened."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from stretto.agents.errors import TaskMisconfigured
 from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.models.protocol import Model
+from stretto.shared.prompt import Prompts
 
 __all__ = ["Panel", "PanelOf", "no_panel"]
 
@@ -18,11 +19,13 @@ class Panel:
     Attributes:
         models: in the order of the ensemble's.
         judge: picks where `choose` is `best_of`.
+        prompts: the deployment's, for the judge.
     """
 
     models: tuple[Model, ...]
     judge: Model
     choose: Literal["vote", "best_of"] = "vote"
+    prompts: Prompts = field(default_factory=Prompts)
 
 
 PanelOf = Callable[[Ensemble], Panel]

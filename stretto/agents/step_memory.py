@@ -9,7 +9,7 @@ from pydantic import JsonValue, ValidationError
 from stretto.agents.effects import Effects
 from stretto.agents.errors import TaskPermanent
 from stretto.bus.envelope import describe
-from stretto.shared.contracts.memory import Hits, Record, Trust
+from stretto.shared.contracts.memory import Hits, Record, Records, Trust
 from stretto.shared.memory.protocol import Memory
 
 __all__ = ["StepMemory"]
@@ -38,6 +38,21 @@ class StepMemory:
 
         output = await self._effects.observe("memory.search", {"query": query, "limit": limit}, call)
         return found[0] if found else Hits.model_validate(output)
+
+    async def around(self, record: Record, *, reach: int = 1) -> tuple[Record, ...]:
+        """The passages next to one that was found, `reach` on either side, in the order of their document.
+
+        Raises:
+            MemoryFailed: see `stretto.shared.memory.errors`.
+        """
+        found: list[Records] = []
+
+        async def call() -> JsonValue:
+            found.append(Records(records=await self._memory.around(record.id, reach=reach)))
+            return found[0].model_dump(mode="json")
+
+        output = await self._effects.observe("memory.around", {"id": record.id, "reach": reach}, call)
+        return (found[0] if found else Records.model_validate(output)).records
 
     async def remember(
         self, text: str, *, source: str, place: str = "", root: str | None = None, trust: Trust = "normal"

@@ -7,11 +7,13 @@ from pydantic import BeforeValidator
 from stretto.agents.agent import Agent
 from stretto.agents.context import TaskContext
 from stretto.agents.material import all_findings, claim_documents, finding_documents, note_documents
-from stretto.agents.prompt import render_prompt
+from stretto.agents.reasoning import can_reason
 from stretto.bus.message import Value
-from stretto.shared.contracts.draft import Claim, Draft
+from stretto.shared.contracts.draft import Claim, Draft, Outline
 from stretto.shared.contracts.findings import Findings
 from stretto.shared.contracts.review import Review
+from stretto.shared.models.protocol import Document
+from stretto.shared.prompt import Prompts
 
 __all__ = ["FoundByAll", "WriteTask", "Writer"]
 
@@ -34,29 +36,65 @@ class WriteTask(Value):
 
 
 class Writer(Agent[WriteTask, Draft]):
-    """Lets the model write, and drops every claim that cites nothing that was found."""
+    """Lets the model write, and drops every claim that cites nothing that was found.
+
+    A model that can reason makes an outline first, where there is enough to put in order. A revision starts from the last draft instead.
+
+    Args:
+        outline_from: how many findings make an outline worth its call.
+        prompts: the deployment's.
+    """
 
     role: ClassVar[str] = "writer"
     description: ClassVar[str] = "Writes an answer from researchers' findings; every claim cites what it rests on."
+
+    def __init__(self, *, outline_from: int = 3, prompts: Prompts | None = None) -> None:
+        self._outline_from = outline_from
+        self._prompts = prompts or Prompts()
 
     async def handle(self, task: WriteTask, ctx: TaskContext) -> Draft:
         findings = all_findings(task.findings)
         if not findings:
             await ctx.progress("nothing was found to write from")
             return Draft(answered=False, gap=f"Nothing in them answers: {task.request}", confidence=0.0)
+        outline = await self._outline(task, set(findings), ctx)
         doing = "mending the draft" if task.notes else "writing"
         await ctx.progress(f"{doing} from {len(findings)} finding{'' if len(findings) == 1 else 's'}")
         reply = await ctx.model.generate(
             Draft,
-            instructions=render_prompt("writer", revising=task.notes is not None),
+            instructions=self._prompts.render(
+                "agents/writer",
+                revising=task.notes is not None,
+                outlined=bool(outline),
+                covered=all(one.covered for one in task.findings),
+            ),
             question=task.request,
             documents=[
                 *finding_documents(task.findings),
+                *outline,
                 *claim_documents(task.previous),
                 *note_documents(task.notes),
             ],
         )
         return _keep_cited(reply.output, set(findings))
+
+    async def _outline(self, task: WriteTask, known: set[str], ctx: TaskContext) -> list[Document]:
+        """The points that the text is to make, one a document; none where it is short, or where a draft is mended."""
+        if task.notes or len(known) < self._outline_from or not can_reason(ctx.model.name):
+            return []
+        await ctx.progress("making an outline")
+        reply = await ctx.model.generate(
+            Outline,
+            instructions=self._prompts.render("agents/outline"),
+            question=task.request,
+            documents=finding_documents(task.findings),
+        )
+        points = [(point.says, [one for one in point.findings if one in known]) for point in reply.output.points]
+        return [
+            Document(id=f"point-{position}", text=says, refs=tuple(dict.fromkeys(cited)))
+            for position, (says, cited) in enumerate(points)
+            if cited
+        ]
 
 
 def _keep_cited(draft: Draft, known: set[str]) -> Draft:

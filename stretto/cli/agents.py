@@ -3,12 +3,13 @@
 import importlib
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from stretto.agents.agent import Agent
 from stretto.cli.errors import UsageFailed
+from stretto.shared.prompt import Prompts
 
 __all__ = ["BUILT_IN", "TEAM", "load_agent"]
 
@@ -27,8 +28,11 @@ BUILT_IN: Final[Mapping[str, str]] = {
 }
 
 
-def load_agent(name: str) -> Agent[Any, Any]:
+def load_agent(name: str, *, prompts: Prompts | None = None) -> Agent[Any, Any]:
     """The agent of a built-in name, or of `module:Class`, where the module may lie in the current folder.
+
+    Args:
+        prompts: the deployment's, for a built-in one.
 
     Raises:
         UsageFailed: there is none; the text says what was looked for.
@@ -57,7 +61,8 @@ def load_agent(name: str) -> Agent[Any, Any]:
     if kind.role in _SERVICES:
         raise UsageFailed(f"{path} has the role {kind.role!r}, which is a service of Stretto: choose another")
     try:
-        return kind()
+        make = cast("Callable[..., Agent[Any, Any]]", kind)
+        return make(prompts=prompts) if name in BUILT_IN else make()  # every one of ours takes them
     except Exception as error:  # whatever the user's own class raises
         raise UsageFailed(f"{path} cannot be made without arguments: {_told(error)}") from error
 

@@ -18,6 +18,7 @@ from stretto.shared.models.keys import KEYS, keys_in
 from stretto.shared.models.protocol import Model
 from stretto.shared.models.provider_settings import BUILT_IN
 from stretto.shared.models.providers import Providers
+from stretto.shared.prompt_folder import load_prompts
 from stretto.shared.settings import Settings, SettingsError
 
 __all__ = ["Choice", "Models", "check_model", "check_models", "choice_of", "choices", "model_of"]
@@ -76,7 +77,7 @@ class Models:
         embed: gives `offline` the unit vectors of texts.
 
     Raises:
-        SettingsError: the settings name a model that there cannot be.
+        SettingsError: the settings name a model that there cannot be, or a folder of prompts that cannot be used.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Models:
         check_models(settings)
         self._settings = settings
         self._environment = environment
+        self._prompts = load_prompts(settings.prompts)
         self._breakers = Breakers()
         self.open: Callable[[str], Model] = cache(partial(model_of, providers=providers, embed=embed))
 
@@ -128,7 +130,8 @@ class Models:
         except SettingsError as error:
             raise TaskMisconfigured(f"the plan names a model that cannot be: {error}") from error
         judge = choice_of(_JUDGE, self._settings, self._environment).names
-        return Panel(tuple(self.chain(name) for name in ensemble.models), self.chain(*judge), ensemble.choose)
+        models = tuple(self.chain(name) for name in ensemble.models)
+        return Panel(models, self.chain(*judge), ensemble.choose, self._prompts)
 
 
 def model_of(name: str, *, providers: Providers, embed: Embed | None = None) -> Model:

@@ -20,6 +20,7 @@ from stretto.shared.models.providers import Providers
 from stretto.shared.models.rate_limits import RateLimits
 from stretto.shared.money.price_book import PriceBook
 from stretto.shared.process import Process, Service
+from stretto.shared.prompt_folder import load_prompts
 from stretto.shared.settings import Settings
 from stretto.shared.tools.toolset import Toolset
 
@@ -118,7 +119,7 @@ def supervisor_services(process: Process, models: Models) -> tuple[Service, ...]
         instance=process.instance,
     )
     beside = replace(process, instance=process.instance.replace("supervisor", "planner", 1))
-    return supervisor, agent_service(beside, Planner(), models.of(Planner.role))
+    return supervisor, agent_service(beside, Planner(prompts=load_prompts(settings.prompts)), models.of(Planner.role))
 
 
 def _check_ensembles(playbooks: "Iterable[Playbook]", settings: Settings) -> None:

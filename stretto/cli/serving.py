@@ -21,6 +21,7 @@ from stretto.cli.services import (
 )
 from stretto.shared.models.providers import Providers
 from stretto.shared.process import Process, Service, open_process, serve
+from stretto.shared.prompt_folder import load_prompts
 from stretto.shared.settings import Settings
 from stretto.shared.tools.toolset import Toolset
 
@@ -33,7 +34,7 @@ async def serve_agent(settings: Settings, name: str, *, slots: int | None, owned
     """Serve one agent."""
     from stretto.cli.agents import load_agent
 
-    agent = load_agent(name)
+    agent = load_agent(name, prompts=load_prompts(settings.prompts))
 
     def build(process: Process, providers: Providers, tools: Toolset) -> Sequence[Service]:
         models = open_models(process, providers)
@@ -55,7 +56,8 @@ async def serve_team(settings: Settings, *, owned: bool) -> int:
     """A supervisor and the specialists in one process, for a system that lives as long as one question."""
     from stretto.cli.agents import TEAM, load_agent
 
-    agents = [load_agent(name) for name in TEAM]
+    prompts = load_prompts(settings.prompts)
+    agents = [load_agent(name, prompts=prompts) for name in TEAM]
 
     def build(process: Process, providers: Providers, tools: Toolset) -> Sequence[Service]:
         models = open_models(process, providers)

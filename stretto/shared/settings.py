@@ -67,6 +67,7 @@ class Settings(BaseSettings):
         confidence: by role, how sure a model must be, 0 to 1, if the next one is not to be asked; `default` likewise.
         providers: language models' providers, by the name that stands before their models.
         prices: what models cost, by `PROVIDER:MODEL` or `PROVIDER:*`; before those that genai-prices knows.
+        prompts: a folder with prompts in place of Stretto's own, by the same names, as in `agents/writer.md`.
         playbooks: folders with playbooks beside the built-in ones.
         run_deadline_s: how long a run may take that sets no limit of its own.
         role_wait_s: how long a run waits for somebody to serve a role that it needs.
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
     confidence: dict[Token, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict[str, float])
     providers: dict[Token, ProviderSettings] = Field(default_factory=dict[Token, ProviderSettings])
     prices: dict[str, Price] = Field(default_factory=dict[str, Price])
+    prompts: Path | None = None
     playbooks: tuple[Path, ...] = ()
     run_deadline_s: Annotated[float, Field(gt=0)] = 900.0
     role_wait_s: Annotated[float, Field(gt=0)] = 30.0
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
     tools: dict[ToolName, ToolSettings] = Field(default_factory=dict[str, ToolSettings])
     tenant_budgets: Mapping[Token, TenantBudget] = Field(default_factory=dict[Token, TenantBudget])
 
-    @field_validator("data_dir", "nats_credentials", "nats_server", mode="after")
+    @field_validator("data_dir", "nats_credentials", "nats_server", "prompts", mode="after")
     @classmethod
     def _at_home(cls, path: Path | None) -> Path | None:
         return path.expanduser() if path else None

@@ -1,7 +1,8 @@
 """Planner: the agent that makes a plan for a request, from the roles that are alive."""
 
-from pathlib import Path
-from typing import ClassVar, Final
+from functools import cache
+from importlib.resources import files
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -11,11 +12,10 @@ from stretto.bus.message import Value
 from stretto.shared.contracts.decision import RoleOffer
 from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.models.protocol import Document
+from stretto.shared.prompt import Prompts
 from stretto.supervisor.roles import PLANNER
 
 __all__ = ["Planner", "PlannerTask"]
-
-_PROMPT: Final = Path(__file__).parent / "prompts" / "planner.md"
 
 
 class PlannerTask(Value):
@@ -33,16 +33,21 @@ class PlannerTask(Value):
 
 
 class Planner(Agent[PlannerTask, PlanProposal]):
-    """Proposes; the supervisor checks the proposal before it becomes a plan."""
+    """Proposes; the supervisor checks the proposal before it becomes a plan, and has it mended twice at the most.
+
+    Args:
+        prompts: the deployment's.
+    """
 
     role: ClassVar[str] = PLANNER
     description: ClassVar[str] = "Makes a plan for a request: which roles work on it, in what order, on what."
 
-    def __init__(self) -> None:
-        self._instructions = _PROMPT.read_text(encoding="utf-8")
+    def __init__(self, *, prompts: Prompts | None = None) -> None:
+        self._prompts = prompts or Prompts()
 
     async def handle(self, task: PlannerTask, ctx: TaskContext) -> PlanProposal:
         documents = [Document(id=offer.role, kind="role", text=_describe(offer)) for offer in task.roles]
+        documents.append(Document(id="example", text=_example()))
         if task.previous is not None:
             documents.append(Document(id="previous-plan", text=task.previous.model_dump_json(exclude_defaults=True)))
         documents += [
@@ -52,11 +57,17 @@ class Planner(Agent[PlannerTask, PlanProposal]):
         await ctx.progress(f"planning with {len(task.roles)} roles")
         reply = await ctx.model.generate(
             PlanProposal,
-            instructions=self._instructions,
+            instructions=self._prompts.render("supervisor/planner", mending=task.previous is not None),
             question=task.request,
             documents=documents,
         )
         return reply.output
+
+
+@cache
+def _example() -> str:
+    """A plan, for its form."""
+    return files("stretto.supervisor").joinpath("prompts", "example.json").read_text(encoding="utf-8")
 
 
 def _describe(offer: RoleOffer) -> str:

@@ -66,6 +66,11 @@ class ListMemory:
     async def get(self, ids: Sequence[str]) -> tuple[Record, ...]:
         return tuple(self.records[one] for one in ids if one in self.records)
 
+    async def around(self, id_: str, *, reach: int = 1) -> tuple[Record, ...]:
+        numbers = {one: position for position, one in enumerate(self.records)}
+        here = numbers[id_]
+        return tuple(one for one in self.records.values() if 0 < abs(numbers[one.id] - here) <= reach)
+
     async def forget(
         self, *, root: str | None = None, sources: Sequence[str] = (), everything: bool = False, keep_hash: str = ""
     ) -> int:

@@ -16,9 +16,9 @@ from stretto.agents.reviewer import Reviewer, ReviewTask
 from stretto.agents.writer import Writer, WriteTask
 from stretto.shared.contracts.draft import Claim, Draft
 from stretto.shared.contracts.escalation import Escalation
-from stretto.shared.contracts.findings import Finding, Findings, Quote, Quotes
+from stretto.shared.contracts.findings import Finding, Findings, Inquiry, Quote, Quotes
 from stretto.shared.contracts.question import Question
-from stretto.shared.contracts.review import Review, ReviewNote
+from stretto.shared.contracts.review import ClaimCheck, Review, ReviewNote
 from stretto.shared.models.offline import OfflineModel
 from stretto.shared.models.scripted import ScriptedModel, ScriptLine
 from tests.unit.agent_world import ListedSteps, ListMemory, record, settle, surroundings
@@ -46,7 +46,8 @@ async def test_a_researcher_keeps_only_what_stands_in_its_passage() -> None:
         ("r-1", "Refunds take five days."),
     )
     progress: list[str] = []
-    with ScriptedModel([ScriptLine(Quotes, reply, asks=QUESTION, reads=(REFUNDS.text,))]) as model:
+    lines = [ScriptLine(Inquiry, Inquiry()), ScriptLine(Quotes, reply, asks=QUESTION, reads=(REFUNDS.text,))]
+    with ScriptedModel(lines) as model:
         ctx = surroundings(model, memory=ListMemory(REFUNDS, SHIPPING), task="direct", progress=progress)
         found = await Researcher().handle(ResearchTask(request=QUESTION), ctx)
     assert [(one.id, one.quote, one.offset, one.source, one.passage) for one in found.findings] == [
@@ -117,7 +118,8 @@ def test_one_researchers_findings_count_as_several() -> None:
     assert task.findings == (FOUND,)
 
 
-APPROVAL = Review(verdict="approve", reasons="fine", confidence=0.8)
+SUPPORTED = (ClaimCheck(claim=0, supported=True),)
+APPROVAL = Review(verdict="approve", reasons="fine", checks=SUPPORTED, confidence=0.8)
 
 
 async def test_no_model_can_approve_what_is_not_grounded() -> None:
@@ -141,7 +143,7 @@ async def test_notes_of_rules_and_model_come_together() -> None:
     draft = Draft(answered=True, claims=(Claim(text="A refund is paid", findings=("direct-1",)),))
     model_note = ReviewNote(rule="completeness", problem="to whom?")
     stray = ReviewNote(claim=7, rule="style", problem="there is no such claim")
-    reply = Review(verdict="reject", reasons="no", notes=(model_note, stray))
+    reply = Review(verdict="reject", reasons="no", notes=(model_note, stray), checks=SUPPORTED)
     with ScriptedModel([ScriptLine(Review, reply)]) as model:
         review = await Reviewer().handle(
             ReviewTask(request=QUESTION, draft=draft, findings=(FOUND,)), surroundings(model)
@@ -152,7 +154,8 @@ async def test_notes_of_rules_and_model_come_together() -> None:
 
 async def test_a_refusal_always_has_a_note() -> None:
     draft = Draft(answered=True, claims=(Claim(text=SENTENCE, findings=("direct-1",)),))
-    with ScriptedModel([ScriptLine(Review, Review(verdict="revise", reasons="too dry"))]) as model:
+    reply = Review(verdict="revise", reasons="too dry", checks=SUPPORTED)
+    with ScriptedModel([ScriptLine(Review, reply)]) as model:
         review = await Reviewer().handle(
             ReviewTask(request=QUESTION, draft=draft, findings=(FOUND,)), surroundings(model)
         )

@@ -49,7 +49,7 @@ async def test_the_model_is_given_the_request_the_roles_and_the_problems() -> No
     assert await Planner().handle(task, surroundings(model)) == PROPOSAL
     assert model.question == "what?"
     assert "You plan the work" in model.instructions
-    assert [(one.kind, one.id, one.text) for one in model.documents] == [
+    assert [(one.kind, one.id, one.text) for one in model.documents if one.id != "example"] == [
         ("role", "writer", "Writes.\nInputs: findings (needed), notes."),
         ("text", "previous-plan", '{"reason":"one step","answer":"only"}'),
         ("note", "problem-1", "nothing uses the output of task a"),

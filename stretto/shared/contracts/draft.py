@@ -7,7 +7,7 @@ from pydantic import Field
 from stretto.bus.message import Value
 from stretto.shared.contracts.findings import Confidence
 
-__all__ = ["Claim", "Draft"]
+__all__ = ["Claim", "Draft", "Outline", "Point"]
 
 
 class Claim(Value):
@@ -31,3 +31,16 @@ class Draft(Value):
     claims: tuple[Claim, ...] = ()
     gap: str = ""
     confidence: Confidence = 0.5
+
+
+class Point(Value):
+    """What one part of the text is to say, in a few words, and the ids of the findings it can rest on."""
+
+    says: Annotated[str, Field(min_length=1)]
+    findings: tuple[str, ...] = ()
+
+
+class Outline(Value):
+    """A model's plan of a draft: its points in reading order."""
+
+    points: tuple[Point, ...] = ()

@@ -8,6 +8,7 @@ from stretto.bus.message import Message, Value
 
 __all__ = [
     "AddRecords",
+    "AroundRecord",
     "EmbedTexts",
     "ForgetRecords",
     "GetRecords",
@@ -55,7 +56,7 @@ class Record(Value):
 
 
 class Records(Message):
-    """Reply to `get`: those that exist, in the order asked."""
+    """Reply to `get` (those that exist, in the order asked) and `around`."""
 
     TYPE: ClassVar[str] = "memory.records"
     records: tuple[Record, ...] = ()
@@ -73,6 +74,18 @@ class GetRecords(Message):
 
     TYPE: ClassVar[str] = "memory.get"
     ids: tuple[str, ...] = ()
+
+
+class AroundRecord(Message):
+    """`around`: the passages that stand next to a record in its document, in the document's order, without itself.
+
+    Attributes:
+        reach: how many on either side.
+    """
+
+    TYPE: ClassVar[str] = "memory.around"
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    reach: Annotated[int, Field(ge=1, le=20)] = 1
 
 
 class SearchMemory(Message):

@@ -79,6 +79,16 @@ class Catalogue:
         rows = self._db.execute(f"SELECT id FROM passages WHERE ({') AND ('.join(where)}) ORDER BY id", values)  # noqa: S608 (marks only)
         return [row[0] for row in rows]
 
+    def around(self, id_: str, *, reach: int) -> list[str]:
+        """The ids of the passages next to one in its document, as it was when that was cut: `reach` on either side, in order."""
+        rows = self._db.execute(
+            "SELECT near.id FROM passages AS here JOIN passages AS near USING (root, source, hash) "
+            "WHERE here.id = ? AND near.ordinal != here.ordinal AND abs(near.ordinal - here.ordinal) <= ? "
+            "ORDER BY near.ordinal, near.id",
+            (id_, reach),
+        )
+        return [row[0] for row in rows]
+
     def rank(self, query: str, *, roots: Sequence[str], limit: int) -> list[str]:
         """The ids of the passages with the query's words, best first by BM25; from these roots, if any."""
         words = list(dict.fromkeys(word for word in _WORD.findall(query.casefold()) if word not in _STOP_WORDS))

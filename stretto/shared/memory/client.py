@@ -17,6 +17,7 @@ from stretto.bus.subjects import Subjects
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.memory import (
     AddRecords,
+    AroundRecord,
     EmbedTexts,
     ForgetRecords,
     GetRecords,
@@ -98,6 +99,14 @@ class MemoryClient:
     async def get(self, ids: Sequence[str]) -> tuple[Record, ...]:
         """Those of these records that exist, in the order asked."""
         return (await self._call("get", GetRecords(ids=tuple(ids)), Records)).records
+
+    async def around(self, id_: str, *, reach: int = 1) -> tuple[Record, ...]:
+        """The passages next to a record in its document, `reach` on either side, in the document's order; none where it is gone."""
+        try:
+            call = AroundRecord(id=id_, reach=reach)
+        except ValidationError as error:
+            raise MemoryRefused(f"that cannot be read: {describe(error)}") from error
+        return (await self._call("around", call, Records)).records
 
     async def forget(
         self, *, root: str | None = None, sources: Sequence[str] = (), everything: bool = False, keep_hash: str = ""

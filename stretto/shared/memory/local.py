@@ -55,6 +55,10 @@ class LocalMemory:
         """Those of these records that exist, in the order asked."""
         return await asyncio.to_thread(self._store.get, self._tenant, ids)
 
+    async def around(self, id_: str, *, reach: int = 1) -> tuple[Record, ...]:
+        """The passages next to a record in its document, `reach` on either side, in the document's order; none where it is gone."""
+        return await asyncio.to_thread(self._store.around, self._tenant, id_, reach=reach)
+
     async def forget(
         self, *, root: str | None = None, sources: Sequence[str] = (), everything: bool = False, keep_hash: str = ""
     ) -> int:

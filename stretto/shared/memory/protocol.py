@@ -23,6 +23,10 @@ class Memory(Protocol):
         """Those of these records that exist."""
         ...
 
+    async def around(self, id_: str, *, reach: int = 1) -> tuple[Record, ...]:
+        """The passages next to a record in its document, `reach` on either side, in the document's order; none where it is gone."""
+        ...
+
     async def forget(
         self, *, root: str | None = None, sources: Sequence[str] = (), everything: bool = False, keep_hash: str = ""
     ) -> int:

@@ -20,6 +20,7 @@ from stretto.bus.subjects import Subjects
 from stretto.bus.wire import Wire
 from stretto.shared.contracts.memory import (
     AddRecords,
+    AroundRecord,
     EmbedTexts,
     ForgetRecords,
     GetRecords,
@@ -132,6 +133,9 @@ class MemoryService:
                 return await memory.search(search.query, scope=search.scope, limit=search.limit)
             case "get":
                 return Records(records=await memory.get(open_envelope(envelope, GetRecords).ids))
+            case "around":
+                around = open_envelope(envelope, AroundRecord)
+                return Records(records=await memory.around(around.id, reach=around.reach))
             case "forget":
                 call = open_envelope(envelope, ForgetRecords)
                 count = await memory.forget(

@@ -115,6 +115,11 @@ class VectorStore:
             }
         return tuple(found[one] for one in wanted if one in found)
 
+    def around(self, tenant: str, id_: str, *, reach: int) -> tuple[Record, ...]:
+        """The passages next to a record in its document, `reach` on either side, in the document's order."""
+        with self._reading(tenant) as (_, catalogue):
+            return self.get(tenant, catalogue.around(id_, reach=reach))
+
     def forget(self, tenant: str, *, root: str | None = None, sources: Sequence[str] = (), keep_hash: str = "") -> int:
         """Drop a root, some sources, or some sources of a root; return how many records went.
 
