@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -214,3 +215,14 @@ def test_whatever_comes_is_either_fit_or_told_apart_in_few_words(value: JsonValu
     )
     assert (told == "") is fits
     assert len(told) < 2_000
+
+
+async def test_the_functions_of_the_documentation_are_tools() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "tools.md").read_text(encoding="utf-8")
+    block = text.partition("```python\n")[2].partition("```")[0]
+    module: dict[str, Any] = {}
+    exec(compile(block, "finance.py", "exec"), module)  # noqa: S102 (our own documentation)
+    refund, rate = module["refund"], module["exchange_rate"]
+    assert await rate.call({"currency": "USD"}, key="") == 1.17
+    assert await refund.call({"order": "o-1", "cents": 5}, key="k") == "paid 5 for o-1, once for k"
+    assert mismatch(refund.schema, {"order": "o-1", "cents": 0}) == "cents: exclusiveMinimum must be 0"
