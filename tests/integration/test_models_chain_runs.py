@@ -76,8 +76,10 @@ async def providers(servers: dict[str, ProviderServer]) -> AsyncIterator[Provide
         yield providers
 
 
-def says(text: str) -> Answer:
-    return CHAT.says(Line(text=text).model_dump_json())
+def says(text: str, *, streamed: bool = True) -> Answer:
+    """Replies are streamed to whoever watches; those of several models side by side are not."""
+    said = Line(text=text).model_dump_json()
+    return CHAT.streams(said) if streamed else CHAT.says(said)
 
 
 def busy(retry_after_s: float) -> Answer:
@@ -206,7 +208,7 @@ async def test_a_playbook_asks_several_models_and_one_of_them_may_fail(
         return Panel(models, chain(providers, "stuck"), ensemble.choose)
 
     servers["busy"].script(busy(7))
-    servers["good"].script(says("yes"), says("yes"))
+    servers["good"].script(says("yes", streamed=False), says("yes", streamed=False))
     await world.supervise("s1")
     await world.serve(agent_of("work", think, Line), "w1", chain(providers, "stuck"), panel_of=panel_of)
     run = await world.client.submit(Request(text="which?", playbook="vote"))
