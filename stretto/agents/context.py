@@ -62,7 +62,9 @@ class TaskContext:
         self.tools = Toolbox(_of_attempt(tools, memory, scope), effects, purse=purse)
         self.model: StepModel | EnsembleModel = StepModel(model, effects, toolbox=self.tools, live=live)
         if panel is not None:
-            members = [StepModel(one, effects, toolbox=self.tools) for one in panel.models]
+            members = [
+                StepModel(one, effects, toolbox=self.tools, seat=seat) for seat, one in enumerate(panel.models)
+            ]
             self.model = EnsembleModel(panel, effects, members=members, judge=StepModel(panel.judge, effects))
         self.memory = StepMemory(memory, effects, scope=scope, writer=key.role)
         self.deadline = deadline

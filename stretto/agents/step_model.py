@@ -28,9 +28,10 @@ from stretto.shared.models.protocol import (
 )
 from stretto.shared.prompt import Prompt
 
-__all__ = ["StepModel"]
+__all__ = ["ROUNDS", "StepModel"]
 
-_ROUNDS: Final = 8
+ROUNDS: Final = 8
+"""So often a model may ask for tools before it replies, unless an agent says otherwise."""
 
 
 class StepModel:
@@ -39,15 +40,23 @@ class StepModel:
     Args:
         toolbox: the tools that the model may be allowed to ask for.
         live: is told what the model writes while it does.
+        seat: its place among several that are asked the same: their steps are told apart by it.
     """
 
     def __init__(
-        self, model: Model, effects: Effects, *, toolbox: Toolbox | None = None, live: LiveText | None = None
+        self,
+        model: Model,
+        effects: Effects,
+        *,
+        toolbox: Toolbox | None = None,
+        live: LiveText | None = None,
+        seat: int | None = None,
     ) -> None:
         self._model = model
         self._effects = effects
         self._toolbox = toolbox
         self._live = live
+        self._seat = seat
 
     @property
     def name(self) -> str:
@@ -61,7 +70,7 @@ class StepModel:
         question: str = "",
         documents: Sequence[Document | str] = (),
         tools: bool | Collection[str] = False,
-        rounds: int = _ROUNDS,
+        rounds: int = ROUNDS,
     ) -> Reply[Output]:
         """As `Model.generate`; a plain string is a document without a source.
 
@@ -133,6 +142,8 @@ class StepModel:
             "question": question,
             "documents": [_told(one) for one in documents],
         }
+        if self._seat is not None:
+            value["seat"] = self._seat
         if tools:
             value["tools"] = [
                 {"name": one.name, "description": one.description, "schema": dict(one.schema)} for one in tools
