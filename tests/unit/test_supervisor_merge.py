@@ -4,9 +4,13 @@ import pytest
 from pydantic import JsonValue
 
 from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.decision import PlanMade
 from stretto.shared.contracts.draft import Claim, Draft
 from stretto.shared.contracts.findings import Finding
 from stretto.shared.contracts.plan import Plan, PlannedTask
+from stretto.shared.contracts.retry import RetryPolicy
+from stretto.shared.contracts.task import TaskFailure, TaskResult
+from stretto.shared.contracts.usage import Usage
 from stretto.supervisor.citations import cite
 from stretto.supervisor.merge import combine_confidence
 from tests.unit.supervisor_world import World
@@ -97,6 +101,27 @@ def test_the_output_of_a_users_own_agent_is_carried_whole(output: dict[str, Json
     answer = world.orders().answer
     assert answer is not None
     assert (answer.state, answer.answered, answer.text, answer.output) == ("completed", True, text, output)
+
+
+def test_a_task_has_what_each_model_took_in_all_its_attempts() -> None:
+    retries = {"default": RetryPolicy(tries=3)}
+    plan = Plan(playbook="p", tasks=(PlannedTask(id="one", role="mine"),), answer="one")
+    world = World()
+    world.ask()
+    world.commit(PlanMade(plan=plan, retries=retries))
+    small, big = Usage(model_calls=1, cost_usd=0.25), Usage(model_calls=2, cost_usd=1.0)
+    failure = TaskFailure(kind="retryable", error="ModelUnavailable", message="away")
+    attempt = TaskResult(task="one", attempt=1, role="mine", agent="m-1", failure=failure, usage=small)
+    world.record(attempt.model_copy(update={"by_model": {"a:1": small}}))
+    (timer,) = (one.name for one in world.orders().timers if one.name.startswith("retry-"))
+    world.fire(timer)
+    done = {"attempt": 2, "failure": None, "output": {"text": "x"}, "usage": small + big}
+    world.record(attempt.model_copy(update={**done, "by_model": {"a:1": small, "b:1": big}}))
+    answer = world.orders().answer
+    assert answer is not None
+    (report,) = answer.tasks
+    assert report.by_model == {"a:1": small + small, "b:1": big}
+    assert report.usage == answer.usage == small + small + big
 
 
 def test_claims_with_lines_of_their_own_are_set_apart() -> None:
