@@ -3,15 +3,16 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic
+from typing import Annotated, Generic
 
 from pydantic import BaseModel, Field, JsonValue
 
 from stretto.agents.effects import Effects
+from stretto.agents.errors import ToolFailed, ToolRoundsSpent
 from stretto.agents.panel import Panel
-from stretto.agents.step_model import StepModel
+from stretto.agents.step_model import ROUNDS, StepModel
 from stretto.shared.contracts.step import ModelOutcome
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.all_failed import all_failed, reason_of
@@ -68,22 +69,33 @@ class EnsembleModel:
         instructions: str,
         question: str = "",
         documents: Sequence[Document | str] = (),
-        **more: Any,
+        tools: bool | Collection[str] = False,
+        rounds: int = ROUNDS,
     ) -> Reply[Output]:
         """As `StepModel.generate`, of all at once. The reply's usage is that of all.
 
         Raises:
+            ToolRoundsSpent, ToolFailed: no model has a reply, and the tools of one were the reason.
             ModelError: no model has a reply: see `all_failed`.
         """
         asked = await asyncio.gather(
             *(
-                one.generate(output_type, instructions=instructions, question=question, documents=documents, **more)
+                one.generate(
+                    output_type,
+                    instructions=instructions,
+                    question=question,
+                    documents=documents,
+                    tools=tools,
+                    rounds=rounds,
+                )
                 for one in self._members
             ),
             return_exceptions=True,
         )
         candidates: list[_Candidate[Output]] = []
         failed: list[tuple[str, ModelError]] = []
+        hops: list[Hop] = []
+        tool_errors: list[ToolFailed | ToolRoundsSpent] = []
         for member, given in zip(self._members, asked, strict=True):
             match given:
                 case Reply():
@@ -92,12 +104,17 @@ class EnsembleModel:
                     raise given
                 case ModelError():
                     failed.append((member.name, given))
+                    hops.append(Hop(model=member.name, reason=reason_of(given), detail=str(given)))
+                case ToolFailed() | ToolRoundsSpent():
+                    tool_errors.append(given)
+                    hops.append(Hop(model=member.name, reason=type(given).__name__, detail=str(given)))
                 case _:
                     raise given
         usage = sum([*(one.reply.usage for one in candidates), *(error.usage for _, error in failed)], start=Usage())
+        if not candidates and tool_errors:
+            raise tool_errors[0]
         if not candidates:
             raise all_failed([error for _, error in failed], [name for name, _ in failed], usage)
-        hops = [Hop(model=name, reason=reason_of(error), detail=str(error)) for name, error in failed]
         if self._choose == "vote" or len({one.text for one in candidates}) == 1:
             best, why = _most_frequent(candidates)
         else:
@@ -117,9 +134,7 @@ class EnsembleModel:
         try:
             picked = await self._judge.generate(
                 Pick,
-                instructions=self._prompts.render(
-                    "agents/best_of", instructions=instructions, candidates=len(shown)
-                ),
+                instructions=self._prompts.render("agents/best_of", instructions=instructions, candidates=len(shown)),
                 question=question,
                 documents=[*documents, *shown],
             )

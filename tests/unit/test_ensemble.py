@@ -10,15 +10,17 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from stretto.agents.ensemble import Pick
-from stretto.agents.errors import TaskMisconfigured
+from stretto.agents.errors import TaskMisconfigured, ToolRoundsSpent
 from stretto.agents.panel import Panel, no_panel
 from stretto.agents.remarks import remarks_of
 from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.contracts.step import ModelOutcome, models_of, usage_of
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import BadReply, ModelUnavailable, RateLimited, Refused
-from stretto.shared.models.protocol import Document, Model, OnText, Output, Purse, Reply
+from stretto.shared.models.protocol import Document, Model, OnText, Output, Purse, Reply, ToolCall
+from stretto.shared.models.scripted import ScriptedModel, ScriptLine
 from stretto.shared.money.errors import BudgetSpent
+from stretto.shared.tools.function import tool
 from tests.unit.agent_world import ListedSteps, surroundings
 
 ONE = Usage(model_calls=1, output_tokens=5)
@@ -159,6 +161,69 @@ async def test_again_from_the_record_nobody_is_asked_and_the_choice_is_the_same(
     assert (second.output, second.model) == (first.output, first.model)
     assert said.count(first.output.text) == max(map(said.count, said))
     assert all(one.instructions == [] for one in again)
+
+
+def looks(name: str) -> ScriptLine:
+    return ScriptLine("Line", usage=ONE, calls=(ToolCall(id="1", name="look", arguments={"word": name}),))
+
+
+async def test_each_of_them_has_its_tools_called_and_one_that_never_replies_is_left_out() -> None:
+    looked: list[str] = []
+
+    @tool
+    async def look(word: str) -> str:
+        """Look a word up."""
+        looked.append(word)
+        return f"{word}!"
+
+    steps = ListedSteps()
+    again = ScriptedModel([looks("a"), looks("a")], name="a:1")
+    once = ScriptedModel([looks("b"), ScriptLine("Line", {"text": "b!"}, reads=("b!",), usage=ONE)], name="b:1")
+    with again, once:
+        panel = Panel((again, once), NOBODY)
+        context = surroundings(NOBODY, panel=panel, tools=[look], steps=steps)
+        reply = await context.model.generate(Line, instructions="say a word", question="which?", tools=True, rounds=1)
+    assert (reply.output.text, reply.model) == ("b!", "b:1")
+    assert [(hop.model, hop.reason) for hop in reply.hops] == [("a:1", "ToolRoundsSpent")]
+    assert sorted(looked) == ["a", "b"]
+    assert usage_of(steps.steps.values()) == Usage(model_calls=4, output_tokens=20, tool_calls=2)
+
+
+async def test_when_none_replies_for_its_tools_the_task_may_be_tried_again() -> None:
+    @tool
+    async def look(word: str) -> str:
+        """Look a word up."""
+        return word
+
+    models = [ScriptedModel([looks("a"), looks("a")], name=f"{name}:1") for name in "ab"]
+    context = surroundings(NOBODY, panel=Panel(tuple(models), NOBODY), tools=[look])
+    with pytest.raises(ToolRoundsSpent):
+        await context.model.generate(Line, instructions="say a word", tools=True, rounds=1)
+
+
+async def test_replies_that_came_in_another_order_are_still_those_of_their_models() -> None:
+    steps = ListedSteps()
+    first_is_through = asyncio.Event()
+
+    class Late(Says):
+        async def generate(self, output_type: type[Output], **more: object) -> Reply[Output]:
+            await first_is_through.wait()
+            raise asyncio.CancelledError  # the process dies
+
+    class Early(Says):
+        async def generate(self, output_type: type[Output], **more: object) -> Reply[Output]:
+            reply = await super().generate(output_type, instructions="")
+            asyncio.get_running_loop().call_soon(first_is_through.set)
+            return reply
+
+    with pytest.raises(asyncio.CancelledError):
+        await ask(Late("a:1", "no", 0.9), Early("b:1", "yes", 0.1), steps=steps)
+    done = {number: step for number, step in steps.steps.items() if step.end == "done"}
+    steps.steps = done
+    second = Says("b:1", ModelUnavailable("asked again"))
+    reply = await ask(Says("a:1", "no", 0.9), second, steps=steps)
+    assert reply.model == "a:1"
+    assert second.instructions == []
 
 
 def test_an_agent_whose_process_opens_no_models_says_so() -> None:
