@@ -134,6 +134,12 @@ async def test_a_search_comes_through_while_records_are_added(memory: Memory) ->
     assert (await memory.stats()).records == 301
 
 
+async def test_it_gives_the_passages_around_one(memory: Memory) -> None:
+    await memory.add([record(f"p{position}", f"Part {position}.", ordinal=position) for position in range(4)])
+    assert [one.text for one in await memory.around("p1")] == ["Part 0.", "Part 2."]
+    assert await memory.around("gone") == ()
+
+
 @pytest.mark.parametrize("query", ["", " \n", "\u200b\u200b", "\ud800"])
 async def test_a_blank_query_is_refused(memory: Memory, query: str) -> None:
     with pytest.raises(MemoryRefused, match="empty"):

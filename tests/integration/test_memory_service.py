@@ -145,6 +145,9 @@ async def test_every_verb_reaches_the_tenants_memory_and_brings_back_what_it_say
     records = [record(number) for number in range(3)]
     assert await client.add(records) == 3
     assert await client.get(["r2", "nobody", "r0"]) == (records[2], records[0])
+    assert await client.around("r1") == (records[0], records[2])
+    with pytest.raises(MemoryRefused):
+        await client.around("r1", reach=0)
     hits = await client.search("text 1", scope=["/docs"], limit=2)
     assert [hit.record for hit in hits.hits] == [records[1]]
     assert (await client.search("text", scope=["/other"])).hits == ()

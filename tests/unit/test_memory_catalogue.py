@@ -32,6 +32,23 @@ def _rank(catalogue: Catalogue, query: str, *roots: str) -> list[str]:
     return catalogue.rank(query, roots=roots, limit=10)
 
 
+def test_what_stands_around_a_passage_is_of_the_same_version_of_its_document() -> None:
+    catalogue = Catalogue(
+        [
+            *(_record(f"s-{ordinal}", "Tea.", ordinal=ordinal) for ordinal in (3, 0, 2, 1)),
+            _record("other-source", "Tea.", source="t.md", ordinal=1),
+            _record("other-root", "Tea.", root="q", ordinal=1),
+            _record("old", "Tea.", ordinal=2, hash_="older"),
+            _record("remembered", "Tea.", source="notes", hash_=""),
+            _record("remembered-too", "Tea.", source="notes", hash_=""),
+        ]
+    )
+    assert catalogue.around("s-1", reach=1) == ["s-0", "s-2"]
+    assert catalogue.around("s-3", reach=2) == ["s-1", "s-2"]
+    assert catalogue.around("remembered", reach=1) == []
+    assert catalogue.around("gone", reach=1) == []
+
+
 def test_words_are_found_in_other_forms_and_in_headings() -> None:
     catalogue = Catalogue(
         [_record("a", "We refunded it."), _record("b", "Tea."), _record("c", "In a week.", place="Refunds, line 3")]
