@@ -194,6 +194,7 @@ class Attempt:
             scope=self._task.scope,
             tools=self._tools,
             deadline=self._task.deadline,
+            conversation=self._task.conversation,
             progress=self._progress,
             panel=self._panel(self._task.ensemble) if self._task.ensemble else None,
             purse=self._purse,

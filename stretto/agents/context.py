@@ -15,6 +15,7 @@ from stretto.agents.step_memory import StepMemory
 from stretto.agents.step_model import StepModel
 from stretto.agents.toolbox import Toolbox
 from stretto.bus.subjects import TaskKey
+from stretto.shared.contracts.conversation import Conversation
 from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model, Purse
 from stretto.shared.tools.limits import AttemptTool
@@ -39,6 +40,7 @@ class TaskContext:
         model: the language model of the role, or several that are asked side by side where the plan says so.
         memory: the shared memory, for this tenant and this request's documents.
         tools: the agent's tools.
+        conversation: what was said in it before the run; the model is given that anyway. None where the run is part of none.
         deadline: when the attempt is cancelled; None for no limit of its own.
         progress: `await ctx.progress("reading 8 passages")` shows a line to whoever watches the run.
     """
@@ -57,17 +59,22 @@ class TaskContext:
         panel: Panel | None = None,
         purse: Purse | None = None,
         live: LiveText | None = None,
+        conversation: Conversation | None = None,
     ) -> None:
         self.key = key
         self.tools = Toolbox(_of_attempt(tools, memory, scope), effects, purse=purse)
-        self.model: StepModel | EnsembleModel = StepModel(model, effects, toolbox=self.tools, live=live)
+        self.model: StepModel | EnsembleModel = StepModel(
+            model, effects, toolbox=self.tools, live=live, conversation=conversation
+        )
         if panel is not None:
             members = [
-                StepModel(one, effects, toolbox=self.tools, seat=seat) for seat, one in enumerate(panel.models)
+                StepModel(one, effects, toolbox=self.tools, seat=seat, conversation=conversation)
+                for seat, one in enumerate(panel.models)
             ]
             self.model = EnsembleModel(panel, effects, members=members, judge=StepModel(panel.judge, effects))
         self.memory = StepMemory(memory, effects, scope=scope, writer=key.role)
         self.deadline = deadline
+        self.conversation = conversation
         self.progress = progress
         self._effects = effects
 

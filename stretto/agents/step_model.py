@@ -1,6 +1,7 @@
 """StepModel: the model of an attempt. Each of its turns is a step, and so is each call of a tool that it asks for."""
 
 import contextlib
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from typing import Final, cast
@@ -11,6 +12,10 @@ from stretto.agents.effects import Effects
 from stretto.agents.errors import ToolRoundsSpent
 from stretto.agents.live_text import LiveText
 from stretto.agents.toolbox import ReplyCalls, Toolbox
+from stretto.shared.context.assembly import assemble
+from stretto.shared.context.room import room_of
+from stretto.shared.context.tokens import most_tokens_of
+from stretto.shared.contracts.conversation import Conversation
 from stretto.shared.contracts.step import ModelOutcome
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.protocol import (
@@ -41,6 +46,7 @@ class StepModel:
         toolbox: the tools that the model may be allowed to ask for.
         live: is told what the model writes while it does.
         seat: its place among several that are asked the same: their steps are told apart by it.
+        conversation: what was said in it before: the model is given that with the documents, as far as there is room.
     """
 
     def __init__(
@@ -51,12 +57,14 @@ class StepModel:
         toolbox: Toolbox | None = None,
         live: LiveText | None = None,
         seat: int | None = None,
+        conversation: Conversation | None = None,
     ) -> None:
         self._model = model
         self._effects = effects
         self._toolbox = toolbox
         self._live = live
         self._seat = seat
+        self._conversation = conversation
 
     @property
     def name(self) -> str:
@@ -113,13 +121,21 @@ class StepModel:
         rounds: Sequence[Round],
     ) -> Reply[Output] | CallsAsked:
         async def call(_: str) -> JsonValue:
+            given = assemble(
+                instructions=instructions,
+                question=question,
+                documents=documents,
+                conversation=self._conversation,
+                taken_tokens=most_tokens_of(json.dumps(beside, ensure_ascii=False)),
+                room_tokens=room_of(self._model),
+            )
             async with self._live.reply() if self._live else contextlib.nullcontext() as on_text:
                 if tools and hasattr(self._model, "take_turn"):
                     turn = await cast("ToolModel", self._model).take_turn(
                         output_type,
                         instructions=instructions,
                         question=question,
-                        documents=documents,
+                        documents=given.documents,
                         tools=tools,
                         rounds=rounds,
                         on_text=on_text,
@@ -129,26 +145,32 @@ class StepModel:
                         output_type,
                         instructions=instructions,
                         question=question,
-                        documents=documents,
+                        documents=given.documents,
                         on_text=on_text,
                     )
-            return _outcome(turn, instructions).model_dump(mode="json")
+            outcome = _outcome(turn, instructions).model_copy(update={"left_out": given.left_out})
+            return outcome.model_dump(mode="json")
 
         def parse(output: JsonValue) -> Reply[Output] | CallsAsked:
             return _recorded(ModelOutcome.model_validate(output), output_type)
 
+        beside: dict[str, JsonValue] = {}
+        if tools:
+            beside["tools"] = [
+                {"name": one.name, "description": one.description, "schema": dict(one.schema)} for one in tools
+            ]
+            beside["rounds"] = [_round(one) for one in rounds]
+        # All that it may be given, not what had room: that follows from it and from the settings, which may change meanwhile.
         value: dict[str, JsonValue] = {
             "instructions": instructions,
             "question": question,
             "documents": [_told(one) for one in documents],
+            **beside,
         }
         if self._seat is not None:
             value["seat"] = self._seat
-        if tools:
-            value["tools"] = [
-                {"name": one.name, "description": one.description, "schema": dict(one.schema)} for one in tools
-            ]
-            value["rounds"] = [_round(one) for one in rounds]
+        if self._conversation is not None:
+            value["conversation"] = self._conversation.model_dump(mode="json")
         return await self._effects.perform("model", output_type.__name__, value, call, parse)
 
 

@@ -149,8 +149,8 @@ def test_the_room_is_what_the_reply_leaves_of_the_context() -> None:
         "other": ProviderSettings(),
     }
     rooms = Rooms(settings, windows=Known())
-    assert rooms.of("anthropic:big") == 184_000
-    assert rooms.of("local:any") == 3_072
-    assert rooms.of("other:any") == 16_384 - 4_096
+    assert rooms.of("anthropic:big") == 200_000 - 16_000 - 1_024
+    assert rooms.of("local:any") == 4_096 - 1_024 - 512
+    assert rooms.of("other:any") == 16_384 - 4_096 - 1_024
     assert rooms.of("offline") is None
     assert rooms.of("scripted:reply.json") is None

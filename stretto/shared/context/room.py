@@ -12,6 +12,8 @@ _WINDOW_TOKENS: Final = 16_384
 """Of a model that nobody knows."""
 _REPLY_TOKENS: Final = 4_096
 _REPLY_SHARE: Final = 4
+_AROUND_TOKENS, _AROUND_SHARE = 1_024, 8
+"""For what a provider's protocol puts around it: the schema of the reply, the sentences that explain documents."""
 
 
 class Windows(Protocol):
@@ -46,7 +48,8 @@ class Rooms:
         settings = self._settings[provider]
         known = self._windows.window_of(name) if self._windows and settings.context_tokens is None else None
         window = settings.context_tokens or known or _WINDOW_TOKENS
-        return window - min(settings.max_output_tokens or _REPLY_TOKENS, window // _REPLY_SHARE)
+        reply = min(settings.max_output_tokens or _REPLY_TOKENS, window // _REPLY_SHARE)
+        return window - reply - min(_AROUND_TOKENS, window // _AROUND_SHARE)
 
 
 def room_of(model: Model) -> int | None:
