@@ -10,6 +10,7 @@ from typing import Final
 from stretto.agents.errors import TaskMisconfigured
 from stretto.agents.panel import Panel
 from stretto.cli.agents import BUILT_IN as BUILT_IN_AGENTS
+from stretto.shared.context.room import Rooms
 from stretto.shared.contracts.ensemble import Ensemble
 from stretto.shared.models.breaker import Breakers
 from stretto.shared.models.chain import ModelChain
@@ -93,6 +94,7 @@ class Models:
         self._environment = environment
         self._prompts = load_prompts(settings.prompts)
         self._breakers = Breakers()
+        self._rooms = Rooms(providers.settings, windows=providers.prices)
         self.open: Callable[[str], Model] = cache(partial(model_of, providers=providers, embed=embed))
 
     def of(self, role: str) -> ModelChain:
@@ -116,7 +118,9 @@ class Models:
 
     def chain(self, *names: str, confidence: float | None = None) -> ModelChain:
         """A chain of these models."""
-        return ModelChain(names, open_model=self.open, breakers=self._breakers, confidence=confidence)
+        return ModelChain(
+            names, open_model=self.open, breakers=self._breakers, confidence=confidence, room_of=self._rooms.of
+        )
 
     def panel(self, ensemble: Ensemble) -> Panel:
         """The models of an ensemble. One that is not set up yet only fails for itself, when it is asked.
