@@ -3,19 +3,36 @@
 import json
 from typing import Final
 
-from pydantic import JsonValue
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from stretto.shared.memory.elements import visible
+from stretto.shared.tools.errors import ToolResultWrong
 from stretto.shared.tools.limits import Keep, ToolLimits
 
-__all__ = ["fitted", "seen", "text_of"]
+__all__ = ["checked", "fitted", "seen", "text_of"]
 
+_JSON: Final[TypeAdapter[JsonValue]] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
+
+_LARGEST: Final = 2**63
 _BESIDE_BYTES: Final = 200
 """For what stands around the beginning of a long result."""
 
 
+def checked(result: object) -> JsonValue:
+    """What a tool returned, if JSON can say it.
+
+    Raises:
+        ToolResultWrong: it cannot.
+    """
+    try:
+        return _JSON.validate_python(result)
+    except (ValidationError, RecursionError) as error:
+        raise ToolResultWrong("it returned what JSON cannot say") from error
+
+
 def seen(result: JsonValue) -> JsonValue:
-    """The result without the characters that people do not see: they could carry instructions to a model."""
+    """The result without the characters that people do not see: they could carry instructions to a model. Whole numbers that no message can
+    carry become text."""
     match result:
         case str():
             return visible(result)
@@ -23,6 +40,8 @@ def seen(result: JsonValue) -> JsonValue:
             return [seen(one) for one in result]
         case dict():
             return {visible(name): seen(one) for name, one in result.items()}
+        case int() if not -_LARGEST <= result < _LARGEST:
+            return str(result)
         case _:
             return result
 

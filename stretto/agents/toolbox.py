@@ -8,10 +8,11 @@ from pydantic import JsonValue
 
 from stretto.agents.effects import Effects
 from stretto.agents.errors import AgentError, ToolFailed, ToolUnknown, ToolUnsure
-from stretto.agents.tool_result import fitted, seen, text_of
+from stretto.agents.tool_result import checked, fitted, seen, text_of
 from stretto.bus.effect_failure import EffectFailed
 from stretto.bus.step import digest_of
 from stretto.shared.contracts.usage import Usage
+from stretto.shared.memory.elements import visible
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.models.protocol import Purse, ToolCall, ToolOutcome, ToolSpec
 from stretto.shared.money.errors import MoneyError
@@ -22,6 +23,7 @@ from stretto.shared.tools.schema import check_arguments, check_result
 
 __all__ = ["ReplyCalls", "Toolbox"]
 
+_TOLD_CHARS: Final = 2_000
 _KEY: Final = "idempotency_key"
 """On an error: the key that the call had which may have had consequences all the same."""
 
@@ -46,7 +48,7 @@ class Toolbox:
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools as a model sees them."""
-        return tuple(ToolSpec(one.name, one.description, one.schema) for one in self._tools.values())
+        return tuple(ToolSpec(one.name, visible(one.description), one.schema) for one in self._tools.values())
 
     async def call(self, name: str, arguments: Mapping[str, JsonValue] | None = None) -> JsonValue:
         """Call a tool; return what it returns, without invisible characters and cut to its limit. Of an unkeyed tool whose call a person
@@ -99,8 +101,9 @@ class Toolbox:
         finally:
             if grant:
                 await grant.settle(Usage(tool_calls=1))
+        result = seen(checked(result))
         check_result(tool, result)
-        return await fitted(seen(result), limits, keep)
+        return await fitted(result, limits, keep)
 
     async def _limited(self, tool: Tool, arguments: dict[str, JsonValue], key: str, limits: ToolLimits) -> JsonValue:
         within = asyncio.timeout(limits.time_limit_s)
@@ -161,7 +164,7 @@ class ReplyCalls:
         if call.name in told:
             raise ToolFailed(text) from error
         self._failed.add(call.name)
-        return ToolOutcome(call=call.id, text=text, failed=True)
+        return ToolOutcome(call=call.id, text=visible(text)[:_TOLD_CHARS], failed=True)  # it may be another server's
 
 
 def _given(call: ToolCall) -> dict[str, JsonValue]:

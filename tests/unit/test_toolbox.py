@@ -14,6 +14,7 @@ from stretto.agents.errors import ToolFailed, ToolUnknown, ToolUnsure
 from stretto.agents.outcome import failure_of
 from stretto.agents.tool_result import fitted, seen, text_of
 from stretto.bus.envelope import ArtifactRef
+from stretto.shared.contracts.step import usage_of
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.offline import OfflineModel
 from stretto.shared.models.protocol import Grant, Purse, ToolCall
@@ -190,6 +191,19 @@ def test_no_result_is_over_its_limit(value: JsonValue, size_bytes: int) -> None:
     assert isinstance(text_of(found), str)
 
 
+@pytest.mark.parametrize("odd", [object(), float("nan"), {1: 2}, b"bytes"])
+async def test_a_result_that_json_cannot_say_is_the_tools_failure(odd: object) -> None:
+    async def give(_: Mapping[str, JsonValue]) -> JsonValue:
+        return odd  # type: ignore[return-value]  # that is the point
+
+    with pytest.raises(ToolResultWrong, match="what JSON cannot say"):
+        await with_tools(Made(give)).tools.call("do")
+
+
+async def test_a_number_that_no_message_can_carry_is_given_as_text() -> None:
+    assert await with_tools(Made(giving([2**64, -(2**63), True]))).tools.call("do") == [str(2**64), -(2**63), True]
+
+
 # Time and money
 
 
@@ -207,14 +221,15 @@ async def test_an_unkeyed_tool_that_takes_too_long_is_not_done_again_by_another_
 
 
 async def test_each_call_is_paid_for_also_one_that_fails_and_none_goes_beyond_the_purse() -> None:
-    purse, tool = CountedPurse(2), Made(failing(ToolForbidden("no")))
-    tools = with_tools(tool, purse=purse).tools
+    purse, tool, steps = CountedPurse(2), Made(failing(ToolForbidden("no"))), ListedSteps()
+    tools = with_tools(tool, purse=purse, steps=steps).tools
     for _ in range(2):
         with pytest.raises(ToolForbidden):
             await tools.call("do")
     with pytest.raises(BudgetSpent):
         await tools.call("do")
     assert purse.settled == [Usage(tool_calls=1)] * 2
+    assert usage_of(steps.steps.values()) == Usage(tool_calls=2)
     assert len(tool.calls) == 2
 
 
@@ -308,6 +323,15 @@ async def test_of_an_unknown_error_a_model_learns_the_name_alone() -> None:
         .outcome_of(calls(("do", {}))[0])
     )
     assert outcome.text == "do failed: RuntimeError"
+
+
+async def test_what_nobody_sees_is_taken_out_of_errors_and_descriptions_too() -> None:
+    tool = Made(failing(ToolForbidden("no\u200b" + "x" * 5_000)))
+    tool.description = "Does\U000e0041 it."
+    tools = with_tools(tool).tools
+    assert tools.specs[0].description == "Does it."
+    outcome = await tools.for_reply().outcome_of(calls(("do", {}))[0])
+    assert outcome.text == "no" + "x" * 1_998
 
 
 async def test_when_a_call_ends_the_task_the_others_are_finished_and_recorded() -> None:

@@ -10,6 +10,7 @@ from stretto.bus.message import Value
 from stretto.bus.step import Step
 from stretto.shared.contracts.usage import Usage, UsageByModel, add_by_model
 from stretto.shared.models.protocol import Hop, ToolCall
+from stretto.shared.money.errors import BudgetSpent
 
 __all__ = ["ModelOutcome", "by_model_of", "hops_of", "models_of", "usage_of"]
 
@@ -41,7 +42,7 @@ def usage_of(steps: Iterable[Step]) -> Usage:
     """What these steps took in all."""
     total = Usage()
     for step in steps:
-        if step.kind == "tool" and step.end in {"done", "failed"}:
+        if step.kind == "tool" and _was_called(step):
             total += Usage(tool_calls=1)
         outcome = _outcome(step)
         if outcome is not None:
@@ -74,6 +75,12 @@ def hops_of(steps: Iterable[Step]) -> tuple[tuple[Hop, str], ...]:
     """The models that were passed over in these steps, each with the one that answered in its place."""
     outcomes = [outcome for step in steps if (outcome := _outcome(step)) is not None]
     return tuple((hop, outcome.model) for outcome in outcomes for hop in outcome.hops)
+
+
+def _was_called(step: Step) -> bool:
+    """A call that its budget refused was never made."""
+    refused = step.failure is not None and step.failure.error == BudgetSpent.__name__
+    return step.end in {"done", "failed"} and not refused
 
 
 def _outcome(step: Step) -> ModelOutcome | None:
