@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 from typer.exceptions import TyperException
 
+from stretto.cli.conversations_app import conversations_app
 from stretto.cli.dead_app import dead_app
 from stretto.cli.inbox_app import inbox_app
 from stretto.cli.models_app import models_app
@@ -37,6 +38,7 @@ app.add_typer(supervisor_app, name="supervisor")
 app.add_typer(memory_app, name="memory")
 app.add_typer(models_app, name="models")
 app.add_typer(runs_app, name="runs")
+app.add_typer(conversations_app, name="conversations")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(dead_app, name="dead")
 app.add_typer(team_app, name="team", hidden=True)
@@ -79,6 +81,10 @@ def ask(
     run_id: Annotated[
         str | None, typer.Option(help="The run's id: asking again under the same id is the same run.")
     ] = None,
+    conversation: Annotated[
+        str | None,
+        typer.Option(help="Go on with this conversation; `new` begins one under an id that is made up and shown."),
+    ] = None,
 ) -> None:
     """Answer a question, from your documents. Uses the running system, or starts one for the length of the question.
 
@@ -93,6 +99,7 @@ def ask(
         playbook=playbook,
         timeout_s=timeout,
         run=run_id,
+        conversation=conversation,
         budget={"usd": budget, "tokens": budget_tokens, "at_edge": at_edge},
     )
     execute(

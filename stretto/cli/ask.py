@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from stretto.cli.interrupt import on_interrupt
 from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
 from stretto.cli.system import MEMORY, TEAM, System, open_system
+from stretto.cli.terminal import say
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.budget import Budget, tightest
 from stretto.shared.contracts.request import MAX_REQUEST_CHARS, Request
@@ -31,6 +32,7 @@ from stretto.shared.settings import Settings
 
 __all__ = ["Question", "ask"]
 
+_NEW: Final = "new"
 _OTHER_SYSTEMS: Final = 4
 _CANCEL_WAIT_S: Final = 5.0
 _BUSY_PATIENCE_S: Final = 60.0
@@ -44,6 +46,7 @@ class Question:
     Attributes:
         docs: added to the memory first; the answer then comes from them alone.
         timeout_s: after this the run fails.
+        conversation: the thread of runs that it belongs to; `new` for a new one.
         budget: what the run may take, by the names of `Budget`; None for what was not said.
     """
 
@@ -52,6 +55,7 @@ class Question:
     playbook: str | None = None
     timeout_s: float | None = None
     run: str | None = None
+    conversation: str | None = None
     budget: Mapping[str, float | str | None] = field(default_factory=dict[str, float | str | None])
 
     def request(self, scope: Sequence[str]) -> Request:
@@ -70,6 +74,7 @@ class Question:
             return Request(
                 text=self.text,
                 playbook=self.playbook,
+                conversation=self.conversation,
                 scope=tuple(scope),
                 deadline_s=self.timeout_s,
                 budget=tightest([Budget.model_validate(self.budget)]),
@@ -85,6 +90,11 @@ async def ask(settings: Settings, question: Question, *, as_json: bool, quiet: b
     check_paths(question.docs)
     if question.run is not None:
         check_usage(question.run, "run id")
+    if question.conversation is not None:
+        check_usage(question.conversation, "conversation")
+    if question.conversation == _NEW:
+        question = replace(question, conversation=new_id())
+        say(f"stretto: conversation {question.conversation}")
     asking = _Asking(settings, question, as_json=as_json, quiet=quiet)
     work = asyncio.ensure_future(asking.run())
     with on_interrupt(lambda: asking.interrupt(work)):

@@ -11,6 +11,7 @@ from stretto.bus.connection import Connection
 from stretto.bus.envelope import open_envelope
 from stretto.bus.errors import Busy, DecodeError
 from stretto.bus.message import Message
+from stretto.bus.subjects import check_token
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.budget import Budget
 from stretto.shared.contracts.command import Command
@@ -62,28 +63,41 @@ class Requester:
         run: str | None = None,
         timeout_s: float | None = None,
         budget: Budget | None = None,
+        conversation: str | None = None,
     ) -> Answer:
         """Submit a request and wait for its answer: `submit` and `result` in one.
 
         Raises:
             Busy: the system has too much to do. Ask again after `retry_in_s`, under another run id: this one has its answer.
         """
-        return await self.result(await self.submit(request, run=run, budget=budget), timeout_s=timeout_s)
+        return await self.result(
+            await self.submit(request, run=run, budget=budget, conversation=conversation), timeout_s=timeout_s
+        )
 
-    async def submit(self, request: Request | str, *, run: str | None = None, budget: Budget | None = None) -> str:
+    async def submit(
+        self,
+        request: Request | str,
+        *,
+        run: str | None = None,
+        budget: Budget | None = None,
+        conversation: str | None = None,
+    ) -> str:
         """Start a run; return its id. The same request under the same run id is the same run.
 
         Args:
             budget: what it may take; where the playbook or the deployment allows less, that holds.
+            conversation: the thread of runs that it belongs to: it knows what those before it asked and answered.
 
         Raises:
-            ValueError: the request is empty or too long, or the run id has characters that are not allowed.
+            ValueError: the request is empty or too long, or the id of run or conversation has characters that are not allowed.
             RunExists: the run id belongs to another request.
             Busy, TimedOut, StreamMissing, TooLarge: see `stretto.bus.errors`. After TimedOut, submit again with the same run id.
         """
         whole = Request(text=request) if isinstance(request, str) else request
         if budget is not None:
             whole = whole.model_copy(update={"budget": budget})
+        if conversation is not None:
+            whole = whole.model_copy(update={"conversation": check_token(conversation, "conversation")})
         return await self._client.submit(whole, run=run)
 
     async def result(self, run: str, *, timeout_s: float | None = None) -> Answer:
