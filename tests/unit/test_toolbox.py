@@ -14,6 +14,8 @@ from stretto.agents.errors import ToolFailed, ToolUnknown, ToolUnsure
 from stretto.agents.outcome import failure_of
 from stretto.agents.tool_result import fitted, seen, text_of
 from stretto.bus.envelope import ArtifactRef
+from stretto.bus.journal import Entry
+from stretto.bus.step import Step
 from stretto.shared.contracts.step import usage_of
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.offline import OfflineModel
@@ -335,19 +337,28 @@ async def test_what_nobody_sees_is_taken_out_of_errors_and_descriptions_too() ->
 
 
 async def test_when_a_call_ends_the_task_the_others_are_finished_and_recorded() -> None:
-    steps, go = ListedSteps(), asyncio.Event()
+    go = asyncio.Event()
+
+    class Watched(ListedSteps):
+        async def write(self, entry: Entry, *, message_id: str) -> tuple[Entry, bool]:
+            written = await super().write(entry, message_id=message_id)
+            if isinstance(entry, Step) and entry.end == "failed":
+                go.set()
+            return written
 
     async def slow(_: Mapping[str, JsonValue]) -> JsonValue:
         await go.wait()
+        for _turn in range(50):  # of the loop: enough for the failure to get through
+            await asyncio.sleep(0)
         return "slow"
 
     class Emptied(CountedPurse):
         async def for_tool(self, name: str) -> Grant:
             if name == "do":
-                go.set()
                 raise BudgetSpent("no call left")
             return CountedGrant(self)
 
+    steps = Watched()
     tools = with_tools(Made(fine), Made(slow, name="slow"), steps=steps, purse=Emptied(0)).tools
     with pytest.raises(BudgetSpent):
         await tools.for_reply().outcomes_of(calls(("do", {}), ("slow", {})))
