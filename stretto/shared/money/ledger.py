@@ -140,10 +140,11 @@ class Ledger:
 
     async def _write(self) -> None:
         """Make all changes that wait, in their order, in one write; again on what others have written meanwhile."""
-        known, self._known = self._known, None  # whatever ends this, what stands there then is not known
+        known, fresh = self._known, False
         while True:
-            fresh = known is None
-            before, seq = known or await self._store.load()
+            if known is None:
+                known, fresh = await self._store.load(), True
+            before, seq = known
             changes = tuple(self._waiting)
             now = self._now()
             account = lapse(before, now=now)
