@@ -11,11 +11,11 @@ import pytest
 
 from stretto.shared.contracts.findings import Quotes
 from stretto.shared.models.errors import ModelError
-from stretto.shared.models.protocol import Document
+from stretto.shared.models.protocol import CallsAsked, Document, OnText, Round, ToolCall, ToolOutcome, ToolSpec
 from stretto.shared.models.provider_model import ProviderModel
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.providers import Providers
-from tests.integration.dialects import DIALECTS, KEY, Chat, Dialect, sse
+from tests.integration.dialects import DIALECTS, KEY, Call, Chat, Dialect, sse
 from tests.integration.provider_server import CUT, Answer, ProviderServer
 
 CANARY = "xyzzy"
@@ -117,6 +117,73 @@ async def test_what_is_in_hand_shows_no_secret(server: ProviderServer) -> None:
         for one in (*ours, settings):
             assert KEY not in repr(one)
             assert CANARY not in repr(one)
+
+
+TOOL_TROUBLE: dict[str, Callable[[Dialect], Answer]] = {
+    "prose": lambda dialect: dialect.says(f"{CANARY} {KEY}"),
+    "call in words": lambda dialect: dialect.says(f'<tool_call>{{"name": "{CANARY}", "quotes": "{KEY}"}}'),
+    "refused": lambda dialect: dialect.error(400, "invalid_request_error", f"tools: {CANARY} {KEY}"),
+    "cut in a call": lambda dialect: dialect.streams_parts(
+        *dialect.asking_events([Call("call_1", CANARY, f'{{"a": "{CANARY}')])[:-1], CUT
+    ),
+    "garbled call": lambda dialect: dialect.streams_parts(
+        *dialect.asking_events([Call("call_1", "search", "{}")])[:-1],
+        f"data: {{{CANARY}{KEY}\n\n".encode(),
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TOOL_TROUBLE)
+async def test_no_error_tells_what_tools_were_given_or_gave(
+    dialect: Dialect, server: ProviderServer, caplog: pytest.LogCaptureFixture, trouble: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.script(*[TOOL_TROUBLE[trouble](dialect)] * 4)
+
+    async def watch(_: str) -> None:
+        return None
+
+    async with _Opened(dialect, server) as model:
+        with pytest.raises(ModelError) as caught:
+            await _take_turn(model, on_text=watch if trouble in ("cut in a call", "garbled call") else None)
+        _log.error("it failed: %r", model, exc_info=caught.value)
+    for text in (caplog.text, *_everything(caught.value)):
+        assert CANARY not in text
+        assert KEY not in text
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_calls_and_their_outcomes_leave_nothing_in_the_log(
+    dialect: Dialect, server: ProviderServer, caplog: pytest.LogCaptureFixture, streamed: bool
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    call = Call("call_1", "search", f'{{"query": "{CANARY}"}}')
+    server.script(dialect.streams_calls(call) if streamed else dialect.asks(call))
+
+    async def watch(_: str) -> None:
+        return None
+
+    async with _Opened(dialect, server) as model:
+        turn = await _take_turn(model, on_text=watch if streamed else None)
+        assert isinstance(turn, CallsAsked)
+        assert turn.calls[0].arguments == {"query": CANARY}
+        ours = [one for one in gc.get_objects() if str(type(one).__module__).startswith(MACHINERY)]
+        told = [caplog.text, *map(repr, ours)]
+    for text in told:
+        assert CANARY not in text
+        assert KEY not in text
+
+
+async def _take_turn(model: ProviderModel, on_text: OnText | None) -> object:
+    call = ToolCall(id="call_0", name="search", arguments={"query": CANARY})
+    return await model.take_turn(
+        Quotes,
+        instructions=CANARY,
+        question=CANARY,
+        tools=[ToolSpec("search", CANARY, {"type": "object", "description": CANARY})],
+        rounds=[Round(CANARY, (call,), (ToolOutcome(call="call_0", text=f"{CANARY} {KEY}", failed=True),))],
+        on_text=on_text,
+    )
 
 
 class _Opened:

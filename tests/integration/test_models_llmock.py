@@ -17,7 +17,7 @@ from stretto.shared.models.errors import (
     RateLimited,
     TimedOut,
 )
-from stretto.shared.models.protocol import Document
+from stretto.shared.models.protocol import CallsAsked, Document, Reply, Round, ToolOutcome, ToolSpec
 from stretto.shared.models.provider_model import ProviderModel
 from stretto.shared.models.provider_settings import Api, ProviderSettings
 from stretto.shared.models.providers import Providers
@@ -27,6 +27,8 @@ llmock_testing = pytest.importorskip("llmock.testing")
 
 from llmock.pytest_plugin import LLMock  # noqa: E402 (after the check that it is there)
 from llmock.scenarios import Reply as Scripted  # noqa: E402 (as above)
+from llmock.scenarios import ToolCall as Wanted  # noqa: E402 (as above)
+from llmock.scenarios import ToolFault  # noqa: E402 (as above)
 from llmock.testing import LLMockServer  # noqa: E402 (as above)
 
 QUOTES = Quotes(quotes=(Quote(document="p-1", quote="A refund is paid within thirty days."),))
@@ -182,3 +184,77 @@ async def test_a_first_token_that_takes_too_long_is_not_waited_for(model: Provid
     mock.slow_first_token(2.0)
     with pytest.raises(TimedOut):
         await ask(model, Watcher())
+
+
+SEARCH = ToolSpec(
+    "search",
+    "Search the memory.",
+    {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+)
+
+
+async def take_turn(
+    model: ProviderModel, rounds: tuple[Round, ...] = (), watcher: Watcher | None = None
+) -> Reply[Quotes] | CallsAsked:
+    return await model.take_turn(
+        Quotes, instructions="Pick.", question="How long?", tools=[SEARCH], rounds=rounds, on_text=watcher
+    )
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_it_has_tools_called_and_replies_then(model: ProviderModel, mock: LLMock, streamed: bool) -> None:
+    watcher = Watcher() if streamed else None
+    mock.reset()
+    mock.add(Scripted(tool_calls=(Wanted("search", {"query": "refund"}), Wanted("search", {"query": "days"}))))
+    mock.add(Scripted(text=JSON))
+    asked = await take_turn(model, watcher=watcher)
+    assert isinstance(asked, CallsAsked)
+    assert [one.arguments for one in asked.calls] == [{"query": "refund"}, {"query": "days"}]
+    assert asked.usage.model_calls == 1
+    outcomes = tuple(ToolOutcome(call=one.id, text="Thirty days.") for one in asked.calls)
+    replied = await take_turn(model, (Round(asked.text, asked.calls, outcomes),), watcher)
+    assert isinstance(replied, Reply)
+    assert replied.output == QUOTES
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_arguments_that_are_garbled_are_told_as_such(
+    model: ProviderModel, mock: LLMock, request: pytest.FixtureRequest, streamed: bool
+) -> None:
+    mock.reset()
+    mock.add(ToolFault("malformed_arguments"))
+    mock.add(Scripted(tool_calls=(Wanted("search", {"query": "refund"}),)))
+    asked = await take_turn(model, watcher=Watcher() if streamed else None)
+    assert isinstance(asked, CallsAsked)
+    assert asked.calls[0].name == "search"
+    # A whole reply of Anthropic's has them as JSON, which cannot be garbled by itself.
+    garbled: dict[str, str] | None = {} if "anthropic" in request.node.name and not streamed else None
+    assert asked.calls[0].arguments == garbled
+
+
+async def test_a_tool_that_was_never_offered_is_handed_on_for_the_toolbox_to_refuse(
+    model: ProviderModel, mock: LLMock
+) -> None:
+    mock.reset()
+    mock.add(ToolFault("unknown_tool"))
+    asked = await take_turn(model)
+    assert isinstance(asked, CallsAsked)
+    assert asked.calls[0].name != "search"
+
+
+@pytest.mark.parametrize("fault", ["disconnect", "truncate", "corrupt"])
+async def test_a_stream_that_breaks_inside_a_call_is_no_call(model: ProviderModel, mock: LLMock, fault: str) -> None:
+    mock.reset()
+    getattr(mock, fault)(after_chunks=2)
+    mock.add(Scripted(tool_calls=(Wanted("search", {"query": "refund " * 20}),), times=None))
+    with pytest.raises(ModelUnavailable):
+        await take_turn(model, watcher=Watcher())
+    assert isinstance(await take_turn(model, watcher=Watcher()), CallsAsked)
+
+
+@pytest.mark.parametrize("status", [429, 500, 529])
+async def test_an_http_error_is_the_same_with_tools(model: ProviderModel, mock: LLMock, status: int) -> None:
+    mock.fail(status)
+    with pytest.raises(ModelUnavailable):
+        await take_turn(model)
+    assert len(mock.requests) == 1

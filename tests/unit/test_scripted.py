@@ -10,7 +10,16 @@ from stretto.shared.contracts.draft import Draft
 from stretto.shared.contracts.findings import Quote, Quotes
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import ModelUnavailable, ScriptMismatch
-from stretto.shared.models.protocol import Document, Output, Reply
+from stretto.shared.models.protocol import (
+    CallsAsked,
+    Document,
+    Output,
+    Reply,
+    Round,
+    ToolCall,
+    ToolOutcome,
+    ToolSpec,
+)
 from stretto.shared.models.scripted import ScriptedModel, ScriptLine
 
 PASSAGE = Document(id="p", kind="passage", text="Refunds take five days.")
@@ -113,3 +122,65 @@ def test_a_file_that_is_no_script_says_where(tmp_path: Path, text: str | None, p
         path.write_text(text)
     with pytest.raises(ScriptMismatch, match=problem):
         ScriptedModel.from_file(path)
+
+
+async def test_a_line_may_ask_for_tools(tmp_path: Path) -> None:
+    script = tmp_path / "script.yaml"
+    script.write_text(
+        """
+- expects: Draft
+  calls:
+    - {name: search, arguments: {query: refunds}}
+    - {name: search, arguments: null}
+  usage: {model_calls: 1, output_tokens: 3}
+- expects: Draft
+  reads: [five days]
+  reply: {answered: false, gap: none}
+"""
+    )
+    tools = [ToolSpec("search", "Search.", {"type": "object"})]
+
+    async def turn(model: ScriptedModel, rounds: Sequence[Round] = ()) -> Reply[Draft] | CallsAsked:
+        return await model.take_turn(Draft, instructions="", question="How?", tools=tools, rounds=rounds)
+
+    with ScriptedModel.from_file(script) as model:
+        asked = await turn(model)
+        assert isinstance(asked, CallsAsked)
+        assert [one.arguments for one in asked.calls] == [{"query": "refunds"}, None]
+        assert len({one.id for one in asked.calls}) == 2
+        assert asked.usage.output_tokens == 3
+        outcomes = tuple(ToolOutcome(call=one.id, text="In five days.") for one in asked.calls)
+        replied = await turn(model, [Round("", asked.calls, outcomes)])
+        assert isinstance(replied, Reply)
+
+
+async def test_a_line_that_asks_for_tools_is_a_mismatch_where_they_are_not_offered() -> None:
+    line = ScriptLine(Draft, calls=(ToolCall(id="a", name="search", arguments={}),))
+    with pytest.raises(ScriptMismatch, match="none were offered"):
+        await call(ScriptedModel([line]), Draft)
+    with pytest.raises(ScriptMismatch, match="no such tool"):
+        await ScriptedModel([line]).take_turn(Draft, instructions="", question="How long?", tools=[])
+
+
+async def test_lines_are_paid_for_from_the_purse() -> None:
+    usage = Usage(model_calls=1, input_tokens=7, output_tokens=9, cost_usd=0.5)
+    log: list[object] = []
+
+    class Purse:
+        async def for_model(self, model: str, *, input_tokens: int, output_tokens: int) -> "Purse":
+            log.append((model, input_tokens, output_tokens))
+            return self
+
+        async def for_tool(self, name: str) -> "Purse":
+            raise NotImplementedError
+
+        @property
+        def output_tokens(self) -> int:
+            return 9
+
+        async def settle(self, usage: Usage) -> None:
+            log.append(usage)
+
+    model = ScriptedModel([ScriptLine(Draft, {"answered": False}, usage=usage)])
+    await model.generate(Draft, instructions="", purse=Purse())
+    assert log == [("scripted", 7, 9), usage]
