@@ -18,18 +18,24 @@ SENTENCE = "A refund is paid within fourteen days after the returned goods have 
 
 def think(asked: Received) -> Answer:
     """What a model would say: by the form that it is asked for, and from the documents that it is given."""
-    documents = [json.loads(one).get("document") for one in CHAT.sent_texts(asked.body)]
+    texts = [one for one in CHAT.sent_texts(asked.body) if one.startswith("{")]
+    documents = [json.loads(one).get("document") for one in texts]
     sources = [one for one in documents if one and SENTENCE in one["text"]]
     match asked.body["response_format"]["json_schema"]["name"]:
         case "TrialReply":
             output: dict[str, Any] = {"quote": "A refund is paid within thirty days.", "document": "terms"}
+        case "Inquiry":
+            output = {"questions": []}
+        case "Outline":
+            output = {"points": [{"says": "The deadline.", "findings": [sources[0]["id"]]}]}
         case "Quotes":
             output = {"quotes": [{"document": sources[0]["id"], "quote": SENTENCE, "confidence": 0.9}]}
         case "Draft":
             claim = {"text": "Refunds take fourteen days.", "findings": [sources[0]["id"]]}
             output = {"answered": True, "title": "", "claims": [claim], "gap": "", "confidence": 0.9}
         case "Review":
-            output = {"verdict": "approve", "reasons": "", "notes": [], "confidence": 0.9}
+            checks = [{"claim": 0, "supported": True, "problem": ""}]
+            output = {"verdict": "approve", "reasons": "", "notes": [], "checks": checks, "confidence": 0.9}
         case other:
             return Answer({"error": {"message": f"nobody told me of {other}"}}, status=400)
     text = json.dumps(output)
@@ -101,7 +107,10 @@ async def test_a_model_that_cannot_be_used_is_told_beside_those_that_can(user: S
     assert KEY not in ran.out + ran.err
 
 
-async def test_a_question_is_answered_by_the_providers_model(user: Stretto, server: ProviderServer) -> None:
+async def test_a_question_is_answered_by_the_providers_model_and_its_cost_is_known(
+    user: Stretto, server: ProviderServer
+) -> None:
+    user = user.with_variables(prices='{"local:test": {"input": 2, "output": 10}}')
     ran = await asyncio.to_thread(
         user.run, "-v", "ask", "How long do refunds take?", "--docs", "docs", "--playbook", "brief", "--json"
     )
@@ -110,6 +119,11 @@ async def test_a_question_is_answered_by_the_providers_model(user: Stretto, serv
     assert {one.body["model"] for one in server.requests} == {"test"}
     assert {one.headers["authorization"] for one in server.requests} == {f"Bearer {KEY}"}
     assert KEY not in ran.out + ran.err
+    costs = await asyncio.to_thread(user.run, "costs", "--by", "model", "--json")
+    (spent,) = (one for one in costs.data["by"]["model"] if one["name"] == "local:test")
+    assert spent["model_calls"] == len(server.requests)
+    assert spent["cost_usd"] == pytest.approx(len(server.requests) * (100 * 2 + 20 * 10) / 1_000_000)
+    assert spent["cost_usd"] == pytest.approx(ran.data["usage"]["cost_usd"])
 
 
 async def test_without_a_key_a_question_ends_at_once_with_what_to_do(user: Stretto, server: ProviderServer) -> None:
