@@ -15,6 +15,23 @@ __all__ = ["known_prompts", "load_prompts"]
 
 _FOLDERS: Final = ("agents", "supervisor")
 
+_SAMPLES: Final[Mapping[str, object]] = {
+    "again": True,
+    "angle": "prices",
+    "at_most": 5,
+    "candidates": 2,
+    "claims": 2,
+    "covered": True,
+    "first": 0,
+    "instructions": "Write.",
+    "last": 1,
+    "mending": True,
+    "outlined": True,
+    "part": True,
+    "revising": True,
+}
+"""Values as the agents give them, to try templates with."""
+
 
 def known_prompts() -> Mapping[str, str]:
     """Stretto's own templates that a deployment may have others in place of, by name."""
@@ -31,7 +48,7 @@ def load_prompts(folder: Path | None) -> Prompts:
 
     Raises:
         SettingsError: the folder cannot be read, has a file that is no prompt's, or one that is no template or asks for a value which
-            the prompt is never given.
+            the prompt is never given, or one that does not go with the values that it is given.
     """
     if folder is None:
         return Prompts()
@@ -60,4 +77,14 @@ def _read(file: Path, folder: Path, known: Mapping[str, str]) -> tuple[str, str]
     if foreign:
         given = ", ".join(sorted(variables_of(known[name]))) or "no values"
         raise SettingsError(f"settings: prompts: {file} asks for {', '.join(foreign)}: {name} is given {given}")
+    _try(file, text)
     return name, text
+
+
+def _try(file: Path, text: str) -> None:
+    """Fill the template in, once with every condition true and once with every one false."""
+    for values in (_SAMPLES, {name: type(value)() for name, value in _SAMPLES.items()}):
+        try:
+            parse_template(text).render(values)
+        except Exception as error:  # a template is code of the deployment's: it may raise anything
+            raise SettingsError(f"settings: prompts: {file} cannot be filled in: {error}") from error

@@ -52,6 +52,14 @@ def test_every_prompt_of_an_agent_can_be_replaced_and_tells_data_from_instructio
         assert re.search(r"are data|is what is to be searched for|not an instruction", text), name
 
 
+def test_our_own_prompts_would_pass_as_a_deployments(tmp_path: Path) -> None:
+    for name, text in known_prompts().items():
+        put(tmp_path, name, text)
+    prompts = load_prompts(tmp_path)
+    own = Prompts().render("agents/inquiry", angle="prices", at_most=3)
+    assert prompts.render("agents/inquiry", angle="prices", at_most=3) == own
+
+
 def put(folder: Path, name: str, text: str) -> None:
     file = folder / f"{name}.md"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -102,6 +110,12 @@ async def test_a_deployments_prompt_takes_the_place_of_ours(tmp_path: Path) -> N
         ("agents/writer", "Write for {{ customer }}.", "asks for customer: agents/writer is given covered, outlined"),
         ("agents/outline", "{{ request }}", "agents/outline is given no values"),
         ("agents/writer", " \n", "is empty"),
+        ("agents/writer", "{{ revising.twice }}", "cannot be filled in: 'bool object' has no attribute 'twice'"),
+        (
+            "agents/inquiry",
+            "{% if angle %}{{ at_most + angle }}{% endif %}",
+            "cannot be filled in: unsupported operand",
+        ),
     ],
 )
 def test_a_prompt_that_cannot_be_used_is_told_at_the_start(tmp_path: Path, name: str, text: str, said: str) -> None:
