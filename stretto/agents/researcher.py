@@ -9,6 +9,7 @@ from stretto.agents.reasoning import can_reason
 from stretto.agents.shelf import Shelf
 from stretto.bus.message import Value
 from stretto.shared.contracts.findings import Findings, Inquiry, Quotes
+from stretto.shared.models.follow_up import with_subject
 from stretto.shared.prompt import Prompts
 
 __all__ = ["ResearchTask", "Researcher"]
@@ -89,6 +90,9 @@ class Researcher(Agent[ResearchTask, Findings]):
             # Half as many again: what this angle brings besides, for researchers who work side by side.
             more = await ctx.memory.search(f"{query} ({task.angle})", limit=self._passages + self._passages // 2)
             shelf.put(more.hits, most=self._passages // 2)
+        meant = with_subject(query, (turn.request for turn in ctx.conversation.turns)) if ctx.conversation else None
+        if meant is not None:
+            await self._search((meant,), shelf, asked, ctx)
 
     async def _break_down(self, task: ResearchTask, ctx: TaskContext) -> tuple[str, ...]:
         reply = await ctx.model.generate(

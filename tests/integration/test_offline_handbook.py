@@ -30,8 +30,8 @@ async def memory(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loca
         yield memory
 
 
-async def research(question: str, memory: LocalMemory) -> Findings:
-    ctx = surroundings(OfflineModel(embed=memory.embed), memory=memory)
+async def research(question: str, memory: LocalMemory, *, before: str | None = None) -> Findings:
+    ctx = surroundings(OfflineModel(embed=memory.embed), memory=memory, before=before)
     return await Researcher().handle(ResearchTask(request=question), ctx)
 
 
@@ -49,3 +49,19 @@ async def test_the_handbook_answers(question: str, words: str, memory: LocalMemo
 @pytest.mark.parametrize("question", QUESTIONS["unanswerable"])
 async def test_what_the_handbook_does_not_say_is_declined(question: str, memory: LocalMemory) -> None:
     assert (await research(question, memory)).findings == ()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("before", "question", "words"), QUESTIONS["follow_ups"])
+async def test_a_question_that_says_too_little_is_taken_with_the_one_before(
+    before: str, question: str, words: str, memory: LocalMemory
+) -> None:
+    assert (await research(question, memory)).findings == ()
+    found = await research(question, memory, before=before)
+    assert words in " ".join(" ".join(one.quote.split()) for one in found.findings[:2])
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(("before", "question"), QUESTIONS["not_followed_up"])
+async def test_what_was_asked_before_answers_no_other_question(before: str, question: str, memory: LocalMemory) -> None:
+    assert (await research(question, memory, before=before)).findings == ()

@@ -14,6 +14,7 @@ from stretto.agents.recorder import Recorder
 from stretto.bus.journal import Entry, Journal
 from stretto.bus.step import Intent, Step
 from stretto.bus.subjects import RunKey, TaskKey
+from stretto.shared.contracts.conversation import Conversation, Turn
 from stretto.shared.contracts.memory import Hit, Hits, MemoryStats, Record, SourceState
 from stretto.shared.contracts.question import Question, Settled
 from stretto.shared.memory.protocol import Memory
@@ -128,6 +129,7 @@ def surroundings(
     tools: Sequence[Tool] = (),
     scope: Sequence[str] = (),
     purse: Purse | None = None,
+    before: str | None = None,
 ) -> TaskContext:
     """The surroundings of an attempt without a bus.
 
@@ -137,6 +139,7 @@ def surroundings(
         panel: several models instead of the one.
         live: is told what the model writes while it does.
         scope: the documents that the request names; purse: what may be spent.
+        before: what was asked in the conversation before.
     """
     key = TaskKey(RunKey(0, "acme", "run-1"), "any", task, 1)
     steps = steps or ListedSteps()
@@ -149,6 +152,7 @@ def surroundings(
         if asked is not None:
             asked.put_nowait(question)
 
+    turn = Turn(run="r0", request=before, answer="So.", at=datetime(2026, 1, 1, tzinfo=UTC)) if before else None
     gate = Gate()
     journal = Journal(
         key=key,
@@ -170,4 +174,5 @@ def surroundings(
         panel=panel,
         live=live,
         purse=purse,
+        conversation=Conversation(id="c", turns=(turn,)) if turn else None,
     )

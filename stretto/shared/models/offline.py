@@ -15,6 +15,7 @@ from stretto.shared.contracts.review import Review
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.models.errors import BadReply, ModelUnavailable
+from stretto.shared.models.follow_up import with_subject
 from stretto.shared.models.offline_draft import write_draft
 from stretto.shared.models.offline_escalation import sum_up
 from stretto.shared.models.offline_fields import fill_fields
@@ -23,6 +24,7 @@ from stretto.shared.models.offline_quotes import pick_quotes
 from stretto.shared.models.offline_review import judge_draft
 from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.shared.models.relevance import Embed
+from stretto.shared.models.words import content_stems
 
 __all__ = ["OfflineModel"]
 
@@ -58,10 +60,13 @@ class OfflineModel:
             CannotDo: there is no way to extract an `output_type`, or nothing to extract it from.
             BadReply: what was extracted breaks a rule of `output_type`.
         """
-        # What was said before is no source; what it means for the question is worked into the search for passages.
+        # What was said before is no source. It is looked at only where the question by itself finds nothing.
         sources = [one for one in documents if one.kind != "turn"]
         try:
             output, confidence = await self._extract(output_type, question, sources)
+            meant = with_subject(question, (_request_of(one) for one in documents if one.kind == "turn"))
+            if meant is not None and _says_nothing(output) and _knows_words(sources, question):
+                output, confidence = await self._extract(output_type, meant, sources)
         except MemoryFailed as error:
             raise ModelUnavailable(f"offline cannot compare by meaning: {error}") from error
         if not isinstance(output, output_type):
@@ -85,3 +90,23 @@ class OfflineModel:
         if output_type is PlanProposal:
             return propose_plan(documents), None
         return await fill_fields(output_type, question, documents, embed=self._embed)
+
+
+def _request_of(turn: Document) -> str:
+    """What was asked in it: its first line says so."""
+    return turn.text.partition("\n")[0].partition(": ")[2]
+
+
+def _knows_words(sources: Sequence[Document], question: str) -> bool:
+    """Whether they have all the question's content words: else what they say of its subject would not answer it."""
+    return content_stems(question) <= content_stems(" ".join(one.text for one in sources))
+
+
+def _says_nothing(output: BaseModel) -> bool:
+    match output:
+        case Quotes():
+            return not output.quotes
+        case Draft():
+            return not output.answered
+        case _:
+            return False
