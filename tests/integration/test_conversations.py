@@ -16,11 +16,15 @@ from stretto.bus.envelope import Envelope, new_id, open_envelope
 from stretto.bus.step import Step
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import RunKey, Subjects
+from stretto.cli.conversations import list_conversations, show_conversation
+from stretto.cli.errors import UsageFailed
 from stretto.shared.contracts.conversation import Turn
 from stretto.shared.contracts.request import Request
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.conversations import Conversations
 from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
+from stretto.shared.requester import Requester
+from stretto.shared.settings import Settings
 from tests.integration.world import Given, Made, World, agent_of, eventually, open_world
 
 ECHO = """
@@ -202,3 +206,27 @@ async def test_five_hundred_turns_fit_and_what_had_no_room_is_recorded(world: Wo
     )
     step = open_envelope(await world.wire.unpack(steps[0].data, steps[0].headers), Step)
     assert "were left out: no room" in json.dumps(step.output)
+
+
+async def test_the_client_asks_in_a_conversation_and_the_commands_show_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.supervise("s1")
+    await world.serve(agent_of("echo", say), "e1", model=Listener())
+    requester = Requester(client=world.client)
+    with pytest.raises(ValueError, match="conversation"):
+        await requester.ask("no", conversation="Not a token")
+    run = await requester.submit(Request(text="parcels", playbook="echo"), conversation="post")
+    assert (await requester.result(run, timeout_s=30)).state == "completed"
+    settings = Settings(nats_url=world.url, prefix=world.subjects.prefix, shards=world.deployment.shards)
+    await list_conversations(settings, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"conversations": [{"conversation": "post", "turns": 1}]}
+    await show_conversation(settings, "post", as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert [(one["run"], one["request"], one["answer"]) for one in shown["turns"]] == [
+        (run, "parcels", "This is said of parcels.")
+    ]
+    await show_conversation(settings, "post", as_json=False)
+    assert capsys.readouterr().out.endswith(f"run {run}\n> parcels\nThis is said of parcels.\n")
+    with pytest.raises(UsageFailed, match="there is no conversation other"):
+        await show_conversation(settings, "other", as_json=False)
