@@ -15,6 +15,7 @@ from stretto.cli.inbox_app import inbox_app
 from stretto.cli.models_app import models_app
 from stretto.cli.options import Json, Quiet, Tenant
 from stretto.cli.runs_app import runs_app
+from stretto.cli.tools_app import tools_app
 
 __all__ = ["app", "main"]
 
@@ -37,6 +38,7 @@ app.add_typer(agent_app, name="agent")
 app.add_typer(supervisor_app, name="supervisor")
 app.add_typer(memory_app, name="memory")
 app.add_typer(models_app, name="models")
+app.add_typer(tools_app, name="tools")
 app.add_typer(runs_app, name="runs")
 app.add_typer(conversations_app, name="conversations")
 app.add_typer(inbox_app, name="inbox")
