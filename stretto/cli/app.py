@@ -12,8 +12,9 @@ from typer.exceptions import TyperException
 from stretto.cli.conversations_app import conversations_app
 from stretto.cli.dead_app import dead_app
 from stretto.cli.inbox_app import inbox_app
+from stretto.cli.memory_app import memory_app
 from stretto.cli.models_app import models_app
-from stretto.cli.options import Json, Quiet, Tenant
+from stretto.cli.options import Json, Owned, Quiet, Tenant
 from stretto.cli.runs_app import runs_app
 from stretto.cli.tools_app import tools_app
 
@@ -30,9 +31,6 @@ app = typer.Typer(
 )
 agent_app = typer.Typer(no_args_is_help=True, help="Run agents, and see who is alive.")
 supervisor_app = typer.Typer(no_args_is_help=True, help="Run a supervisor.")
-memory_app = typer.Typer(
-    no_args_is_help=True, help="The shared memory: run its service, add documents, search, forget."
-)
 team_app = typer.Typer(no_args_is_help=True)
 app.add_typer(agent_app, name="agent")
 app.add_typer(supervisor_app, name="supervisor")
@@ -45,7 +43,6 @@ app.add_typer(inbox_app, name="inbox")
 app.add_typer(dead_app, name="dead")
 app.add_typer(team_app, name="team", hidden=True)
 
-Owned = Annotated[bool, typer.Option("--owned", hidden=True, help="Stop when standard input ends.")]
 Slots = Annotated[int | None, typer.Option(min=1, max=1_000, help="How many tasks at once.")]
 
 
@@ -242,81 +239,6 @@ def team_run(owned: Owned = False) -> None:
 @team_app.callback()
 def _team() -> None:  # pyright: ignore[reportUnusedFunction]  # makes `team` a group although it has one command
     pass
-
-
-@memory_app.command("run")
-def memory_run(owned: Owned = False) -> None:
-    """Own the memory of this data directory and serve it until told to stop."""
-    from stretto.cli.execute import execute
-    from stretto.cli.serving import serve_memory
-
-    execute(lambda settings: serve_memory(settings, owned=owned))
-
-
-@memory_app.command("add")
-def memory_add(
-    paths: Annotated[list[Path], typer.Argument(help="Folders and files: Markdown, text, HTML, PDF, DOCX.")],
-    prune: Annotated[bool, typer.Option("--prune", help="Forget documents that are no longer there.")] = False,
-    tenant: Tenant = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Bring documents into the memory: unchanged ones are skipped, changed ones replaced."""
-    from stretto.cli.execute import execute
-    from stretto.cli.memory_commands import add
-
-    execute(
-        lambda settings: add(settings, paths, prune=prune, as_json=as_json, quiet=quiet), as_json=as_json, tenant=tenant
-    )
-
-
-@memory_app.command("search")
-def memory_search(
-    query: Annotated[str, typer.Argument(help="What to look for.")],
-    scope: Annotated[
-        list[str] | None, typer.Option(help="Only in this root (`memory stats` lists them); may be repeated.")
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=200, help="How many at the most.")] = 8,
-    tenant: Tenant = None,
-    as_json: Json = False,
-) -> None:
-    """The passages nearest to a query, by meaning and by words."""
-    from stretto.cli.execute import execute
-    from stretto.cli.memory_commands import search
-
-    execute(
-        lambda settings: search(settings, query, scope=scope or (), limit=limit, as_json=as_json),
-        as_json=as_json,
-        tenant=tenant,
-    )
-
-
-@memory_app.command("forget")
-def memory_forget(
-    root: Annotated[str | None, typer.Option(help="The documents of this root.")] = None,
-    source: Annotated[list[str] | None, typer.Option(help="This document; may be repeated.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All of the tenant's.")] = False,
-    tenant: Tenant = None,
-    as_json: Json = False,
-) -> None:
-    """Drop documents from the memory."""
-    from stretto.cli.execute import execute
-    from stretto.cli.memory_commands import forget
-
-    execute(
-        lambda settings: forget(settings, root=root, sources=source or (), everything=everything, as_json=as_json),
-        as_json=as_json,
-        tenant=tenant,
-    )
-
-
-@memory_app.command("stats")
-def memory_stats(tenant: Tenant = None, as_json: Json = False) -> None:
-    """What the memory holds."""
-    from stretto.cli.execute import execute
-    from stretto.cli.memory_commands import stats
-
-    execute(lambda settings: stats(settings, as_json=as_json), as_json=as_json, tenant=tenant)
 
 
 def main() -> None:
