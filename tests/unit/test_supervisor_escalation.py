@@ -88,6 +88,7 @@ def test_a_note_sends_the_draft_back_once_more() -> None:
         "verdict": "revise",
         "reasons": "Name the price.",
         "notes": [{"claim": None, "rule": "completeness", "problem": "Name the price."}],
+        "checks": [],
         "confidence": 1.0,
     }
     give(world, "draft-r2", BETTER)
