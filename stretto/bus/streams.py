@@ -128,6 +128,11 @@ def _kept_by_age(deployment: Deployment) -> dict[str, Any]:
     }
 
 
+def _unsynced(deployment: Deployment) -> dict[str, Any]:
+    """For what may be lost when the server crashes; replicated streams refuse this mode."""
+    return {"persist_mode": "async"} if deployment.replicas == 1 else {}
+
+
 def _pin(deployment: Deployment) -> dict[str, Any]:
     return {
         "priority_policy": "pinned_client",
@@ -162,8 +167,8 @@ def task_stream(deployment: Deployment, role: str) -> StreamSpec:
             "max_msgs": deployment.queue_limit,
             "num_replicas": deployment.replicas,
             "allow_direct": True,
-            # What is due is published again after a server crash; replicated streams refuse this mode.
-            **({"persist_mode": "async"} if deployment.replicas == 1 else {}),
+            # What is due is published again after a server crash.
+            **_unsynced(deployment),
         },
         consumers=(
             ConsumerSpec(
@@ -244,9 +249,9 @@ def _rates(deployment: Deployment) -> StreamSpec:
         config={
             "subjects": [f"{s.prefix}.rate.>"],
             **_kept_by_age(deployment),
-            "storage": "memory",
             "max_age": _RATES_S * _NANOS,
             "max_msgs_per_subject": 1,
             "allow_msg_counter": True,
+            **_unsynced(deployment),
         },
     )

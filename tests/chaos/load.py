@@ -53,8 +53,8 @@ class Load:
         run = run or f"{self._name}-{self._number}"
         says = made_of(run) if playbook == "chaos" and text is None else text
         self._ledger.submit(run, ends=ends, text=says)
-        request = self.request(run, how, playbook=playbook, ballast=ballast).model_copy(
-            update={"deadline_s": deadline_s, "budget": budget}
+        request = self.request(run, how, playbook=playbook, ballast=ballast, budget=budget).model_copy(
+            update={"deadline_s": deadline_s}
         )
         while True:
             try:
@@ -66,10 +66,12 @@ class Load:
                 return run
 
     @staticmethod
-    def request(run: str, how: How | None = None, *, playbook: str = "chaos", ballast: str = "") -> Request:
+    def request(
+        run: str, how: How | None = None, *, playbook: str = "chaos", ballast: str = "", budget: Budget = _AMPLE
+    ) -> Request:
         """What a run of ours asks for; nobody reads the ballast."""
         params: dict[str, JsonValue] = {"how": (how or How()).model_dump(), "ballast": ballast}
-        return Request(text=run, playbook=playbook, params=params)
+        return Request(text=run, playbook=playbook, params=params, budget=budget)
 
     async def submit_many(self, count: int, how: How | None = None, *, budget: Budget = _AMPLE) -> list[str]:
         """Submit so many at once."""
