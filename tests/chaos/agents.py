@@ -8,7 +8,7 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -22,10 +22,12 @@ from tests.chaos.ledger import Effect, Ledger
 __all__ = [
     "ALONE",
     "COST_NANOS",
+    "DIES",
     "DOOMED",
     "LEDGER",
     "PLAYBOOK",
     "PRICES",
+    "Dies",
     "Doomed",
     "How",
     "LedgerModel",
@@ -77,6 +79,11 @@ class _Running(NamedTuple):
 _running: ContextVar[_Running] = ContextVar("running")
 
 
+Dies = Literal["before keyed", "after keyed", "before unkeyed", "after unkeyed"]
+"""Between the intent of a call of a tool and the call, or between the call and the record of it."""
+DIES: Final[tuple[Dies, ...]] = get_args(Dies)
+
+
 class How(BaseModel):
     """How a request wants its tasks done.
 
@@ -85,6 +92,8 @@ class How(BaseModel):
         ask: whether a person is asked in the middle of it.
         fails: how many attempts at each task fail when their effects are done.
         size: of the text that it gives, in characters, where that is to be more.
+        send: whether a tool is called at the end that does it again each time.
+        dies: where the process kills itself, once a run.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -93,6 +102,8 @@ class How(BaseModel):
     ask: bool = False
     fails: int = 0
     size: int = 0
+    send: bool = False
+    dies: Dies | None = None
 
 
 class Given(BaseModel):
@@ -143,18 +154,27 @@ class LedgerModel:
         return Reply(output=output_type.model_validate({"text": instructions}), model=self.name, usage=usage)
 
 
-class Pay:
+class LedgerTool:
     """A tool with consequences: each call stands in the ledger with its idempotency key."""
 
-    name = "pay"
-    description = "Pays."
+    description = "Does something to the world."
     schema: Mapping[str, JsonValue] = {"type": "object"}
     output_schema: Mapping[str, JsonValue] | None = None
-    effects: Consequences = "keyed"
+
+    def __init__(self, name: str, effects: Consequences) -> None:
+        self.name = name
+        self.effects: Consequences = effects
 
     async def call(self, arguments: Mapping[str, JsonValue], *, key: str) -> JsonValue:
-        await _carry_out("tool", dict(arguments), key)
-        return "paid"
+        _die(f"before {self.effects}", arguments)
+        await _carry_out(self.effects, dict(arguments), key)
+        _die(f"after {self.effects}", arguments)
+        return "done"
+
+
+def _die(here: str, asked: Mapping[str, Any]) -> None:
+    if asked["dies"] == here and _ledger().die(asked["run"]):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @functools.cache
@@ -171,12 +191,15 @@ async def _carry_out(kind: str, asked: dict[str, Any], key: str = "") -> None:
 
 
 class Thinker(Agent[Given, Made]):
-    """Thinks, pays, asks a person if it is told to, and thinks again."""
+    """Thinks, pays, asks a person if it is told to, thinks again, and sends if it is told to.
+
+    What is sent comes last: when it is sent again, its place in the journal is another than the ledger's.
+    """
 
     role = "think"
     description = "thinks"
     slots = 8
-    tools = (Pay(),)
+    tools = (LedgerTool("pay", "keyed"), LedgerTool("send", "unkeyed"))
 
     async def handle(self, task: Given, ctx: TaskContext) -> Made:
         key = ctx.key
@@ -184,11 +207,15 @@ class Thinker(Agent[Given, Made]):
         place: dict[str, JsonValue] = {"run": key.run.run, "task": key.task, "call_s": task.how.call_s}
         words = "+".join(made.text for made in task.before) or f"[{task.request}]".ljust(task.how.size, ".")
         first = await self._think(ctx, words, {**place, "position": 0})
-        await ctx.tools.call("pay", {**place, "position": 1})
+        dies = task.how.dies
+        await ctx.tools.call("pay", {**place, "position": 1, "dies": dies})
         if task.how.ask:
             said = await ctx.ask_human(f"May {key.task} of {key.run.run} go on?", kind="approval")
             assert said.approved, said
-        second = await self._think(ctx, first.text, {**place, "position": 3 if task.how.ask else 2})
+        position = 3 if task.how.ask else 2
+        second = await self._think(ctx, first.text, {**place, "position": position})
+        if task.how.send:
+            await ctx.tools.call("send", {**place, "position": position + 1, "dies": dies})
         if key.attempt <= task.how.fails:
             raise TaskRetryable("told to fail")
         return second

@@ -1,25 +1,21 @@
 """Invariants: what must hold after every fault, each a small function from the evidence to what is wrong with it."""
 
 import asyncio
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Final
 
-from stretto.bus.dead_letters import DeadLetter
-from stretto.bus.envelope import open_envelope
-from stretto.bus.errors import DecodeError
 from stretto.bus.step import Step
-from stretto.shared.contracts.account import UNITS, Account
-from stretto.shared.contracts.answer import Answer
+from stretto.shared.contracts.account import UNITS
 from stretto.shared.contracts.task import TaskResult
 from tests.chaos.agents import COST_NANOS
-from tests.chaos.ledger import Answered, Call, Effect, Ledger, Submitted
-from tests.chaos.reader import ConsumerState, Reader, Seen
+from tests.chaos.consequences import every_call_intended, nothing_repeated_unasked, one_key_an_effect
+from tests.chaos.evidence import Evidence, epoch_s, opened, told
+from tests.chaos.ledger import Answered, Effect
+from tests.chaos.reader import Reader, Seen
 from tests.chaos.system import Gauge, System
 
-__all__ = ["INVARIANTS", "Evidence", "check", "drift", "violations"]
+__all__ = ["INVARIANTS", "check", "drift", "violations"]
 
 _CONSUMED: Final = frozenset({"request", "result", "question", "command", "timer"})
 _LOOK_S: Final = 0.5
@@ -27,42 +23,6 @@ _LOOK_S: Final = 0.5
 _MORE_MEMORY_BYTES: Final = 24 * 2**20
 _MORE_FILES: Final = 3
 _MORE_TASKS: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """The ledger's side, and the bus's as the independent reader saw it."""
-
-    submitted: Sequence[Submitted]
-    answered: Sequence[Answered]
-    calls: Sequence[Call]
-    poisoned: frozenset[str]
-    seen: Sequence[Seen]
-    letters: Sequence[DeadLetter]
-    consumers: Sequence[ConsumerState]
-    queued: Sequence[str]
-    accounts: Sequence[Account]
-
-    @classmethod
-    async def gather(cls, ledger: Ledger, reader: Reader) -> "Evidence":
-        """What is known now. Every answer that is seen is written into the ledger first."""
-        seen = await reader.read()
-        for one in seen:
-            if one.kind == "answer" and one.envelope is not None:
-                answer = Answer.model_validate(one.envelope.body)
-                text = str((answer.output or {}).get("text", answer.text or answer.reason))
-                ledger.answer(Answered(one.run, one.seq, answer.state, text))
-        return cls(
-            submitted=ledger.submitted(),
-            answered=ledger.answered(),
-            calls=ledger.calls(),
-            poisoned=frozenset(ledger.poisoned()),
-            seen=seen,
-            letters=await reader.letters(),
-            consumers=await reader.consumers(),
-            queued=await reader.queued(),
-            accounts=await reader.accounts(),
-        )
 
 
 def one_terminal_state(evidence: Evidence) -> list[str]:
@@ -101,18 +61,20 @@ def no_recorded_step_again(evidence: Evidence) -> list[str]:
 
     What was in flight when a process died may be carried out again, and what a process does that looked before: that cannot be otherwise.
     """
-    epoch = time.time() - time.monotonic()
+    epoch = epoch_s()
     records: defaultdict[Effect, list[float]] = defaultdict(list)
     for one in evidence.seen:
         if one.kind == "step" and one.envelope is not None and one.tail[-1] != "intent":
             _, task, attempt, position = one.tail
+            if one.envelope.body.get("end") == "not_done":  # the record says that nothing was carried out
+                continue
             records[_place(one.run, task, int(attempt), int(position))].append(one.at.timestamp() - epoch)
-    wrong = [f"run {_told(effect)} is recorded {len(at)} times" for effect, at in records.items() if len(at) > 1]
+    wrong = [f"run {told(effect)} is recorded {len(at)} times" for effect, at in records.items() if len(at) > 1]
     for call in evidence.calls:
         recorded = records.get(_place_of(call.effect))
         if recorded and call.looked_at > recorded[0] + _LOOK_S:
             late_s = call.began_at - recorded[0]
-            wrong.append(f"run {_told(call.effect)} was carried out again {late_s:.2f} s after it was recorded")
+            wrong.append(f"run {told(call.effect)} was carried out again {late_s:.2f} s after it was recorded")
     return wrong
 
 
@@ -131,23 +93,10 @@ def every_effect_recorded(evidence: Evidence) -> list[str]:
             continue
         attempt = (one.run, result.task, result.attempt)
         mine = {place for place in done if (place.run, place.task, place.attempt) == attempt}
-        wrong += [f"run {_told(done[place])} is not in the journal" for place in mine - recorded]
+        wrong += [f"run {told(done[place])} is not in the journal" for place in mine - recorded]
         if not mine:
             wrong.append(f"run {one.run} {result.task}.{result.attempt} has a result, and nothing was done for it")
     return wrong
-
-
-def one_key_an_effect(evidence: Evidence) -> list[str]:
-    """I2, for the world outside: one effect with consequences has one idempotency key, whatever attempt or process carries it out."""
-    keys: defaultdict[tuple[str, str, int], set[str]] = defaultdict(set)
-    for call in evidence.calls:
-        if call.effect.kind == "tool":
-            keys[call.effect.run, call.effect.task, call.effect.position].add(call.key)
-    return [
-        f"run {run} {task}: the effect at {position} went out with {len(found)} keys"
-        for (run, task, position), found in keys.items()
-        if len(found) > 1
-    ]
 
 
 def never_over_budget(evidence: Evidence) -> list[str]:
@@ -208,7 +157,9 @@ INVARIANTS: Final[Mapping[str, Callable[[Evidence], list[str]]]] = {
     "I2 one result an attempt": one_result_an_attempt,
     "I2 no recorded step again": no_recorded_step_again,
     "I2 every effect recorded": every_effect_recorded,
-    "I2 one key an effect": one_key_an_effect,
+    "I3 one key an effect": one_key_an_effect,
+    "I3 every call intended": every_call_intended,
+    "I3 nothing repeated unasked": nothing_repeated_unasked,
     "I4 never over budget": never_over_budget,
     "I6 nothing undeliverable": nothing_undeliverable,
 }
@@ -246,26 +197,18 @@ async def violations(system: System, reader: Reader) -> dict[str, list[str]]:
 async def check(system: System, reader: Reader) -> None:
     """Raise AssertionError, with the runs, unless every invariant holds within the time to heal."""
     wrong = await violations(system, reader)
-    told = [f"{name}: {one}" for name, found in wrong.items() for one in found[:5]]
-    assert not wrong, "\n".join(["not healed:", *told, f"logs in {system.folder}", system.last_words()])
+    lines = [f"{name}: {one}" for name, found in wrong.items() for one in found[:5]]
+    assert not wrong, "\n".join(["not healed:", *lines, f"logs in {system.folder}", system.last_words()])
 
 
 def _result(one: Seen) -> TaskResult | None:
     """The result that it is; None where it is another message, or none."""
-    if one.kind != "result" or one.envelope is None:
-        return None
-    try:
-        return open_envelope(one.envelope, TaskResult)
-    except DecodeError:
-        return None
+    return opened(one, TaskResult) if one.kind == "result" else None
 
 
 def _is_reply(one: Seen) -> bool:
     """Whether it is the record of a call of a model that was answered."""
-    try:
-        step = open_envelope(one.envelope, Step) if one.envelope else None
-    except DecodeError:
-        return False
+    step = opened(one, Step)
     return step is not None and (step.kind, step.end) == ("model", "done")
 
 
@@ -275,7 +218,3 @@ def _place(run: str, task: str, attempt: int, position: int) -> Effect:
 
 def _place_of(effect: Effect) -> Effect:
     return _place(effect.run, effect.task, effect.attempt, effect.position)
-
-
-def _told(effect: Effect) -> str:
-    return f"{effect.run} {effect.task}.{effect.attempt} step {effect.position}"

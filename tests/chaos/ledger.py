@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY, execution INT, kind TE
                                   position INT, key TEXT, began_at REAL, ended_at REAL);
 CREATE TABLE IF NOT EXISTS frozen (pid INT, since REAL, until REAL);
 CREATE TABLE IF NOT EXISTS gauges (pid INT, tasks INT, at REAL);
+CREATE TABLE IF NOT EXISTS deaths (run TEXT PRIMARY KEY, at REAL);
 CREATE TABLE IF NOT EXISTS poison (subject TEXT, at REAL);
 CREATE TABLE IF NOT EXISTS answered (run TEXT, seq INT, state TEXT, text TEXT, PRIMARY KEY (run, seq));
 """
@@ -34,7 +35,7 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One step of one attempt, as the code of the agent counts them."""
+    """One step of one attempt, as the code of the agent counts them. `kind` is `model`, `keyed` or `unkeyed`."""
 
     kind: str
     run: str
@@ -120,6 +121,11 @@ class Ledger:
     def gauge(self, pid: int, tasks: int) -> None:
         self._write("INSERT INTO gauges VALUES (?, ?, ?)", pid, tasks, time.monotonic())
 
+    def die(self, run: str) -> bool:
+        """Whether a process is to kill itself for this run: once."""
+        with self._open() as db:
+            return db.execute("INSERT OR IGNORE INTO deaths VALUES (?, ?)", (run, time.monotonic())).rowcount == 1
+
     def poison(self, subject: str) -> None:
         self._write("INSERT INTO poison VALUES (?, ?)", subject, time.monotonic())
 
@@ -153,6 +159,10 @@ class Ledger:
             Call(Effect(*row[:5]), execution=row[5], key=row[6], began_at=row[7], ended=bool(row[8]), looked_at=row[9])
             for row in rows
         ]
+
+    def deaths(self) -> list[str]:
+        """The runs for which a process killed itself."""
+        return [str(run) for (run,) in self._read("SELECT run FROM deaths")]
 
     def in_flight(self) -> dict[int, int]:
         """How many calls have begun and not ended, by process."""

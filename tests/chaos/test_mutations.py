@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.agents import How
+from tests.chaos.agents import DIES, How
 from tests.chaos.invariants import violations
 from tests.chaos.load import Load
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.reader import Reader
 from tests.chaos.system import LEASE_S, ROOT, System
+from tests.chaos.witness import Witness
 
 pytestmark = [pytest.mark.chaos, pytest.mark.slow]
 SLOW = How(call_s=LEASE_S / 2)
@@ -54,6 +55,13 @@ async def wake_a_zombie(system: System, load: Load, nemesis: Nemesis) -> None:
         system.thaw(name)
 
 
+async def die_in_calls(system: System, load: Load, nemesis: Nemesis) -> None:
+    """Before and after calls of tools with consequences; whoever is asked what happened says it."""
+    async with nemesis.reviving():
+        runs = [await load.submit(How(send=True, dies=dies), playbook="alone") for dies in DIES]
+        await Witness(load.client, system.ledger).settle(runs, limit_s=system.heal_s)
+
+
 MUTATIONS: dict[str, tuple[Mutation, Row]] = {
     "no conditional append": (
         Mutation("bus/jetstream.py", "if expect is not None:", "if expect is None:", "I2 no recorded step again"),
@@ -85,6 +93,33 @@ MUTATIONS: dict[str, tuple[Mutation, Row]] = {
             "I4 never over budget",
         ),
         kill_all_agents,
+    ),
+    "the key made anew each time": (
+        Mutation(
+            "bus/journal.py",
+            "Effect(intent.position, kind, identity, intent.key, intended=True)",
+            "Effect(intent.position, kind, identity, new_id(), intended=True)",
+            "I3 one key an effect",
+        ),
+        die_in_calls,
+    ),
+    "no intent": (
+        Mutation(
+            "agents/effects.py",
+            'if effects != "none" and not effect.intended:',
+            "if False:",
+            "I3 every call intended",
+        ),
+        die_in_calls,
+    ),
+    "nobody asked": (
+        Mutation(
+            "agents/effects.py",
+            'elif effect.intended and effects == "unkeyed":',
+            "elif False:",
+            "I3 nothing repeated unasked",
+        ),
+        die_in_calls,
     ),
 }
 

@@ -86,5 +86,5 @@ async def test_another_attempt_keeps_the_key_of_an_effect(system: System, load: 
     runs = await load.submit_many(RUNS, How(fails=1))
     await load.answered(runs, limit_s=system.heal_s)
     await check(system, reader)
-    mine = [call for call in system.ledger.calls() if call.effect.run in runs and call.effect.kind == "tool"]
+    mine = [call for call in system.ledger.calls() if call.effect.run in runs and call.effect.kind == "keyed"]
     assert {call.effect.attempt for call in mine} == {1, 2}
