@@ -143,11 +143,6 @@ class ReplyCalls:
                 raise one
         return tuple(one for one in done if isinstance(one, ToolOutcome))
 
-    async def outcome_of(self, call: ToolCall) -> ToolOutcome:
-        """As `outcomes_of`, for one."""
-        (outcome,) = await self.outcomes_of([call])
-        return outcome
-
     async def _outcome(self, call: ToolCall, told: frozenset[str]) -> ToolOutcome:
         try:
             result = await self._toolbox.call(call.name, _given(call))

@@ -140,10 +140,6 @@ class Subjects:
         """Where the server repeats what it stored below a run, for those who watch it live."""
         return f"{self.prefix}.log.{key.shard}.{key.tenant}.{key.run}"
 
-    def run_of_log(self, subject: str) -> str:
-        """The stored subject that the server repeated on `subject`."""
-        return f"{self.prefix}.run.{subject.removeprefix(f'{self.prefix}.log.')}"
-
     def parse_run(self, subject: str) -> RunSubject:
         """Parse a subject below a run.
 

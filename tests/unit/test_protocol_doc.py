@@ -28,7 +28,7 @@ from tools.protocol_subjects import pattern
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCHEMA = json.loads((ROOT / "docs" / "protocol.schema.json").read_text(encoding="utf-8"))
-NO_SUBJECTS = {"parse_run", "run_of_log", "suspected", "stream", "runs_stream", "tasks_stream"}
+NO_SUBJECTS = {"parse_run", "suspected", "stream", "runs_stream", "tasks_stream"}
 """Methods of `Subjects` that read a subject or name a stream."""
 WILDCARDS = {
     "turns",

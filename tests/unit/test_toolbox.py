@@ -218,7 +218,7 @@ async def test_a_tool_that_takes_too_long_is_stopped() -> None:
 async def test_an_unkeyed_tool_that_takes_too_long_is_not_done_again_by_another_attempt() -> None:
     tool = LimitedTool(Made(for_ever, effects="unkeyed"), ToolLimits(time_limit_s=0.01))
     with pytest.raises(ToolUnsure, match="whether it happened is not known") as caught:
-        await with_tools(tool).tools.for_reply().outcome_of(ToolCall(id="1", name="do", arguments={}))
+        await with_tools(tool).tools.for_reply().outcomes_of([ToolCall(id="1", name="do", arguments={})])
     assert failure_of(caught.value).kind == "permanent"
 
 
@@ -315,15 +315,12 @@ async def test_another_reply_may_be_told_again_and_another_tools_failure_is_its_
     tools = with_tools(Made(failing(ToolForbidden("no"))), Made(failing(ToolForbidden("no")), name="other")).tools
     reply = tools.for_reply()
     assert [one.failed for one in await reply.outcomes_of(calls(("do", {}), ("other", {})))] == [True, True]
-    assert (await tools.for_reply().outcome_of(calls(("do", {}))[0])).failed
+    assert [one.failed for one in await tools.for_reply().outcomes_of(calls(("do", {})))] == [True]
 
 
 async def test_of_an_unknown_error_a_model_learns_the_name_alone() -> None:
-    outcome = (
-        await with_tools(Made(failing(RuntimeError("password=canary"))))
-        .tools.for_reply()
-        .outcome_of(calls(("do", {}))[0])
-    )
+    tools = with_tools(Made(failing(RuntimeError("password=canary")))).tools
+    (outcome,) = await tools.for_reply().outcomes_of(calls(("do", {})))
     assert outcome.text == "do failed: RuntimeError"
 
 
@@ -332,7 +329,7 @@ async def test_what_nobody_sees_is_taken_out_of_errors_and_descriptions_too() ->
     tool.description = "Does\U000e0041 it."
     tools = with_tools(tool).tools
     assert tools.specs[0].description == "Does it."
-    outcome = await tools.for_reply().outcome_of(calls(("do", {}))[0])
+    (outcome,) = await tools.for_reply().outcomes_of(calls(("do", {})))
     assert outcome.text == "no" + "x" * 1_998
 
 
