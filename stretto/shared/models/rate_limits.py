@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from stretto.bus.errors import BusError
-from stretto.bus.rate import Counted
+from stretto.bus.rate import RATE_WINDOW_S, Counted
 from stretto.shared.models.errors import LimitReached
 from stretto.shared.models.provider_settings import ProviderSettings
 
 __all__ = ["Counters", "OwnCounters", "RateLimits"]
 
-_WINDOW_S: Final = 60.0
 _LEAST_WAIT_S: Final = 0.05
 _JITTER: Final = 0.2
 
@@ -104,7 +103,7 @@ class RateLimits:
             async with asyncio.timeout(limit_s if line.locked() else None):
                 await line.acquire()
         except TimeoutError:
-            raise _limited(provider, limits, _WINDOW_S) from None
+            raise _limited(provider, limits, RATE_WINDOW_S) from None
         try:
             while wait_s := await self._try(provider, limits, by):
                 wait_s *= 1 + _JITTER * self._spread()
@@ -144,18 +143,18 @@ async def _count(
 
 def _wait_s(counted: Counted, unit: str, limit: int, wanted: int) -> float:
     """Seconds until there is room, as things stand; `wanted` is in the total already."""
-    passed = counted.at.timestamp() % _WINDOW_S / _WINDOW_S
+    passed = counted.at.timestamp() % RATE_WINDOW_S / RATE_WINDOW_S
     total, before = counted.total[unit], max(0, counted.before[unit])
     if total + before * (1 - passed) <= limit:
         return 0.0
     if total <= limit:  # in this window, when enough of the one before lies back far enough
-        return (1 - (limit - total) / before - passed) * _WINDOW_S
+        return (1 - (limit - total) / before - passed) * RATE_WINDOW_S
     others = total - wanted
-    return (1 - passed + max(0.0, 1 - (limit - wanted) / others)) * _WINDOW_S
+    return (1 - passed + max(0.0, 1 - (limit - wanted) / others)) * RATE_WINDOW_S
 
 
 def _window(at: datetime) -> int:
-    return int(at.timestamp() // _WINDOW_S)
+    return int(at.timestamp() // RATE_WINDOW_S)
 
 
 def _limits(settings: ProviderSettings) -> dict[str, int]:
