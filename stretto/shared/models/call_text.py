@@ -18,10 +18,11 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def arguments_of(written: object) -> dict[str, JsonValue] | None:
-    """The arguments that a model wrote, as text or as the object itself; None if they are no JSON object."""
+    """The arguments that a model wrote, as text or as the object itself; None if they are no JSON object, or no message can hold it."""
     try:
         text = written.strip() or "{}" if isinstance(written, str) else json.dumps(written)
-        found: object = json.loads(text, parse_constant=_no_number)
+        found: object = json.loads(text, parse_constant=_no_number, parse_int=_whole)
+        json.dumps(found, ensure_ascii=False).encode()  # half a pair of surrogates
     except (TypeError, ValueError, RecursionError):
         return None
     return cast("dict[str, JsonValue]", found) if isinstance(found, dict) else None
@@ -58,6 +59,13 @@ def asks_in_words(text: str, tools: Sequence[ToolSpec]) -> bool:
     except (ValueError, RecursionError):
         return False
     return first.get("name") in {tool.name for tool in tools} and not first.keys().isdisjoint(_ARGUMENTS)
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**64:
+        raise ValueError("a whole number of more than 64 bits")
+    return number
 
 
 def _no_number(constant: str) -> JsonValue:
