@@ -13,6 +13,8 @@ from pathlib import Path
 
 import openai
 import uvloop
+from openai.types.chat import ChatCompletionMessageParam
+from openai.types.shared_params import ResponseFormatJSONSchema
 from pydantic import BaseModel
 
 from stretto.agents import Agent, TaskContext
@@ -55,6 +57,16 @@ class _Text(BaseModel):
     text: str = ""
 
 
+_MESSAGES: list[ChatCompletionMessageParam] = [
+    {"role": "system", "content": "Write."},
+    {"role": "user", "content": "Some words?"},
+]
+_FORMAT: ResponseFormatJSONSchema = {
+    "type": "json_schema",
+    "json_schema": {"name": "Text", "schema": _Text.model_json_schema(), "strict": True},
+}
+
+
 class _Measuring(Agent[_Text, _Text]):
     """Measures its own calls and bare ones, round after round, in an order that alternates.
 
@@ -86,7 +98,8 @@ class _Measuring(Agent[_Text, _Text]):
     async def _stream(self) -> None:
         chunks = await self._bare.chat.completions.create(
             model="m",
-            messages=[{"role": "user", "content": "Some words?"}],
+            messages=_MESSAGES,
+            response_format=_FORMAT,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -96,9 +109,7 @@ class _Measuring(Agent[_Text, _Text]):
         _Text.model_validate_json(text)
 
     async def _whole(self) -> None:
-        reply = await self._bare.chat.completions.create(
-            model="m", messages=[{"role": "user", "content": "Some words?"}]
-        )
+        reply = await self._bare.chat.completions.create(model="m", messages=_MESSAGES, response_format=_FORMAT)
         _Text.model_validate_json(reply.choices[0].message.content or "")
 
 
