@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
@@ -34,9 +35,10 @@ def execute(command: Command, *, as_json: bool = False, **overrides: str | None)
             code = runner.run(command(settings))
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    except BrokenPipeError:  # whoever read our output has gone
-        raise typer.Exit(ExitCode.FAILED) from None
     except Exception as error:
+        if _reader_is_gone(error):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try once more at its exit
+            raise typer.Exit(ExitCode.FAILED) from None
         failure = failure_of(error)
         if failure is None:
             raise
@@ -44,6 +46,13 @@ def execute(command: Command, *, as_json: bool = False, **overrides: str | None)
         logging.getLogger(__name__).info("where it came from", exc_info=error)
         raise typer.Exit(failure.exit_code) from None
     raise typer.Exit(code)
+
+
+def _reader_is_gone(error: Exception) -> bool:
+    """Whether it only says that nobody reads our output any more; it may come out of task groups."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(BrokenPipeError)[1] is None
+    return isinstance(error, BrokenPipeError)
 
 
 def _tell(failure: Failure, *, as_json: bool) -> None:

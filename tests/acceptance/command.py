@@ -17,7 +17,7 @@ import psutil
 
 from stretto.shared.models.keys import KEYS
 
-__all__ = ["HANDBOOK", "Ran", "Running", "Stretto", "wait_until"]
+__all__ = ["HANDBOOK", "STRETTO", "Ran", "Running", "Stretto", "wait_until"]
 
 STRETTO = str(Path(sys.executable).with_name("stretto"))
 LIMIT_S = 60.0

@@ -2,11 +2,12 @@
 
 import os
 import signal
+import subprocess
 
 import psutil
 import pytest
 
-from tests.acceptance.command import HANDBOOK, Stretto, wait_until
+from tests.acceptance.command import HANDBOOK, STRETTO, Stretto, wait_until
 
 WAITS_FOR_NOBODY = """
 name: stuck
@@ -72,6 +73,17 @@ def test_json_is_one_object_with_everything_in_it(user: Stretto) -> None:
     assert [run["state"] for run in listed if run["run"] == "my-run"] == ["completed"]
     other = user.run("ask", "Something else?", "--run-id", "my-run", "--json", "-q")
     assert (other.code, other.data["error"]["kind"]) == (2, "RunExists")
+
+
+def test_whoever_stops_reading_gets_no_traceback(user: Stretto) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as output:
+        words = ("ask", "When is a refund paid?", "--docs", "handbook", "--quiet")
+        done = subprocess.run(
+            [STRETTO, *words], env=user.environment, cwd=user.folder, stdout=output, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_control_c_cancels_the_run_although_the_server_died_before(user: Stretto) -> None:
