@@ -148,7 +148,7 @@ def model_of(name: str, *, providers: Providers, embed: Embed | None = None) -> 
     """
     check_model(name, providers.settings)
     if name == _OFFLINE:
-        from stretto.shared.models.offline import OfflineModel
+        from stretto.shared.models.offline.model import OfflineModel
 
         return OfflineModel(embed=embed)
     if name.startswith(_SCRIPTED):

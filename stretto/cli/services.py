@@ -69,7 +69,7 @@ def agent_service(
     Raises:
         SettingsError: two of its tools have one name.
     """
-    from stretto.shared.models.offline import OfflineModel
+    from stretto.shared.models.offline.model import OfflineModel
 
     def memory_of(tenant: str) -> MemoryClient:
         return process.memory_of(tenant, patience_s=_MEMORY_PATIENCE_S)

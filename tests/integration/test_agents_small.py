@@ -10,7 +10,7 @@ from stretto.agents.writer import Writer, WriteTask
 from stretto.shared.contracts.step import ModelOutcome
 from stretto.shared.models.breaker import Breakers
 from stretto.shared.models.chain import ModelChain
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Model
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.providers import Providers

@@ -13,7 +13,7 @@ from stretto.shared.memory.embedder import MiniLM
 from stretto.shared.memory.ingest import Ingest
 from stretto.shared.memory.local import LocalMemory
 from stretto.shared.memory.store import VectorStore
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from tests.unit.agent_world import surroundings
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"

@@ -18,8 +18,8 @@ from stretto.shared.contracts.conversation import Conversation, Turn
 from stretto.shared.contracts.memory import Hit, Hits, MemoryStats, Record, SourceState
 from stretto.shared.contracts.question import Question, Settled
 from stretto.shared.memory.protocol import Memory
+from stretto.shared.models.offline.terms import Parts, coverage, terms_of
 from stretto.shared.models.protocol import Model, Purse
-from stretto.shared.models.terms import Parts, coverage, terms_of
 from stretto.shared.tools.protocol import Tool
 
 __all__ = ["ListMemory", "ListedSteps", "record", "settle", "surroundings"]

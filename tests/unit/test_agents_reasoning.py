@@ -13,7 +13,7 @@ from stretto.shared.contracts.findings import Finding, Findings, Inquiry, Quote,
 from stretto.shared.contracts.plan import PlannedTask
 from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.contracts.review import ClaimCheck, Review, ReviewNote
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.shared.models.scripted import ScriptedModel, ScriptLine
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan

@@ -19,7 +19,7 @@ from stretto.shared.contracts.escalation import Escalation
 from stretto.shared.contracts.findings import Finding, Findings, Inquiry, Quote, Quotes
 from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.review import ClaimCheck, Review, ReviewNote
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.scripted import ScriptedModel, ScriptLine
 from tests.unit.agent_world import ListedSteps, ListMemory, record, settle, surroundings
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stretto.shared.contracts.findings import Quotes
 from stretto.shared.memory.errors import MemoryUnavailable
 from stretto.shared.models.errors import ModelUnavailable
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Document
 
 REFUNDS = Document(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stretto.shared.models.plain import sentence_of
-from stretto.shared.models.sentences import MAX_SENTENCE_CHARS, sentences_of
+from stretto.shared.models.offline.plain import sentence_of
+from stretto.shared.models.offline.sentences import MAX_SENTENCE_CHARS, sentences_of
 
 
 def quotes(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.contracts.review import Review
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import BadReply, CannotDo
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Document, Output
 
 QUESTION = "How are refunds handled?"

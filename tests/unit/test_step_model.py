@@ -12,7 +12,7 @@ from stretto.agents.live_text import LiveText
 from stretto.shared.contracts.step import ModelOutcome, usage_of
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.errors import ModelUnavailable
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Document, Hop, OnText, Output, Purse, Reply, ToolCall
 from stretto.shared.models.scripted import ScriptedModel, ScriptLine
 from stretto.shared.prompt import Prompt

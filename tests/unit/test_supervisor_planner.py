@@ -9,7 +9,7 @@ from stretto.bus.agent_card import AgentCard
 from stretto.shared.contracts.decision import RoleOffer
 from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.supervisor.plan_check import PROPOSAL_BOUNDS, check_plan
 from stretto.supervisor.planner import Planner, PlannerTask

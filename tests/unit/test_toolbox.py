@@ -18,7 +18,7 @@ from stretto.bus.journal import Entry
 from stretto.bus.step import Step
 from stretto.shared.contracts.step import usage_of
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.offline import OfflineModel
+from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Grant, Purse, ToolCall
 from stretto.shared.money.errors import BudgetSpent
 from stretto.shared.tools.built_in.memory_search import MemorySearch

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from stretto.shared.contracts.draft import Claim, Draft
 from stretto.shared.models.diversity import choose_diverse, overlap
-from stretto.shared.models.offline_quotes import subject_of
-from stretto.shared.models.plain import sentence_of
+from stretto.shared.models.offline.plain import sentence_of
+from stretto.shared.models.offline.quotes import subject_of
+from stretto.shared.models.offline.relevance import Candidate, Embed, Ranked, rank_candidates
+from stretto.shared.models.offline.thresholds import answers_from, fits_from
 from stretto.shared.models.protocol import Document
-from stretto.shared.models.relevance import Candidate, Embed, Ranked, rank_candidates
-from stretto.shared.models.thresholds import answers_from, fits_from
 
 __all__ = ["MAX_CLAIMS", "SAME_FROM", "write_draft"]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from stretto.shared.models.terms import Parts, coverage, rarity, terms_of, weights
+from stretto.shared.models.offline.terms import Parts, coverage, rarity, terms_of, weights
 from stretto.shared.models.words import stems_of
 
 __all__ = ["Candidate", "Embed", "Ranked", "rank_candidates"]

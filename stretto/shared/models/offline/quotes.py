@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from stretto.shared.contracts.findings import Quote, Quotes
 from stretto.shared.memory.place import heading_of
 from stretto.shared.models.diversity import choose_diverse
+from stretto.shared.models.offline.relevance import Candidate, Embed, Ranked, rank_candidates
+from stretto.shared.models.offline.sentences import Sentence, sentences_of
+from stretto.shared.models.offline.thresholds import answers_from, fits_from
 from stretto.shared.models.protocol import Document
-from stretto.shared.models.relevance import Candidate, Embed, Ranked, rank_candidates
-from stretto.shared.models.sentences import Sentence, sentences_of
-from stretto.shared.models.thresholds import answers_from, fits_from
 
 __all__ = ["MAX_QUOTES", "pick_quotes", "subject_of"]
 

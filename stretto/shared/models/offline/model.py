@@ -16,14 +16,14 @@ from stretto.shared.contracts.usage import Usage
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.models.errors import BadReply, ModelUnavailable
 from stretto.shared.models.follow_up import with_subject
-from stretto.shared.models.offline_draft import write_draft
-from stretto.shared.models.offline_escalation import sum_up
-from stretto.shared.models.offline_fields import fill_fields
-from stretto.shared.models.offline_plan import propose_plan
-from stretto.shared.models.offline_quotes import pick_quotes
-from stretto.shared.models.offline_review import judge_draft
+from stretto.shared.models.offline.draft import write_draft
+from stretto.shared.models.offline.escalation import sum_up
+from stretto.shared.models.offline.fields import fill_fields
+from stretto.shared.models.offline.plan import propose_plan
+from stretto.shared.models.offline.quotes import pick_quotes
+from stretto.shared.models.offline.relevance import Embed
+from stretto.shared.models.offline.review import judge_draft
 from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
-from stretto.shared.models.relevance import Embed
 from stretto.shared.models.words import content_stems
 
 __all__ = ["OfflineModel"]

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from stretto.shared.contracts.draft import Claim
 from stretto.shared.contracts.review import Review, ReviewNote
 from stretto.shared.models.draft_rules import check_claims, grounding_of
-from stretto.shared.models.offline_draft import write_draft
+from stretto.shared.models.offline.draft import write_draft
+from stretto.shared.models.offline.relevance import Embed
+from stretto.shared.models.offline.terms import terms_of
 from stretto.shared.models.protocol import Document
-from stretto.shared.models.relevance import Embed
-from stretto.shared.models.terms import terms_of
 from stretto.shared.models.words import content_stems
 
 __all__ = ["judge_draft"]

@@ -7,11 +7,11 @@ from typing import Annotated, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from stretto.shared.models.errors import BadReply, CannotDo
-from stretto.shared.models.offline_quotes import subject_of
-from stretto.shared.models.plain import sentence_of
+from stretto.shared.models.offline.plain import sentence_of
+from stretto.shared.models.offline.quotes import subject_of
+from stretto.shared.models.offline.relevance import Candidate, Embed, rank_candidates
+from stretto.shared.models.offline.sentences import sentences_of
 from stretto.shared.models.protocol import Document
-from stretto.shared.models.relevance import Candidate, Embed, rank_candidates
-from stretto.shared.models.sentences import sentences_of
 
 __all__ = ["fill_fields"]
 
