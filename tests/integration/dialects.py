@@ -10,10 +10,10 @@ import anthropic
 import httpx2
 import openai
 
-from stretto.shared.models.anthropic_messages import AnthropicMessages
+from stretto.shared.models.anthropic.messages import AnthropicMessages
 from stretto.shared.models.exchange import Endpoint
-from stretto.shared.models.openai_chat import OpenAIChat
-from stretto.shared.models.openai_responses import OpenAIResponses
+from stretto.shared.models.openai.chat import OpenAIChat
+from stretto.shared.models.openai.responses import OpenAIResponses
 from tests.integration.provider_server import Answer, Part
 
 __all__ = ["DIALECTS", "KEY", "Call", "Chat", "Dialect", "Messages", "Responses"]

@@ -134,11 +134,11 @@ class Providers:
         http = self._open_http()
         match api:
             case "anthropic":
-                from stretto.shared.models.anthropic_server import AnthropicServer
+                from stretto.shared.models.anthropic.server import AnthropicServer
 
                 server: Server = AnthropicServer(provider, settings, environment=self._environment, http=http)
             case "openai":
-                from stretto.shared.models.openai_server import OpenAIServer
+                from stretto.shared.models.openai.server import OpenAIServer
 
                 server = OpenAIServer(provider, settings, environment=self._environment, http=http)
         if self.prices is not None:

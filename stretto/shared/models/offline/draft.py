@@ -1,4 +1,4 @@
-"""offline_draft: a text made of findings, one claim a finding, in reading order."""
+"""draft: a text made of findings, one claim a finding, in reading order."""
 
 from collections.abc import Sequence
 

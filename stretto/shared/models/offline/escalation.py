@@ -1,4 +1,4 @@
-"""offline_escalation: what a person needs to decide, summed up from the documents."""
+"""escalation: what a person needs to decide, summed up from the documents."""
 
 from collections.abc import Sequence
 

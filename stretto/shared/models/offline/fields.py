@@ -1,4 +1,4 @@
-"""offline_fields: any output type whose required fields are texts, filled with the documents' own sentences."""
+"""fields: any output type whose required fields are texts, filled with the documents' own sentences."""
 
 import types
 from collections.abc import Sequence

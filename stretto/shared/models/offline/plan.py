@@ -1,4 +1,4 @@
-"""offline_plan: the one plan that the offline model knows, from the roles that there are."""
+"""plan: the one plan that the offline model knows, from the roles that there are."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""offline_quotes: the sentences of passages that answer a question, or none."""
+"""quotes: the sentences of passages that answer a question, or none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""offline_review: the verdict on a draft by rules: grounding, style, and whether it speaks of what was asked."""
+"""review: the verdict on a draft by rules: grounding, style, and whether it speaks of what was asked."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""openai_fault: an error of the openai SDK as a fault, for both of its APIs."""
+"""fault: an error of the openai SDK as a fault, for both of its APIs."""
 
 import httpx2
 import openai

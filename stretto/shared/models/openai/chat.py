@@ -23,7 +23,7 @@ from stretto.shared.models.document_text import data_texts
 from stretto.shared.models.exchange import Ask, Means, Said, Stop
 from stretto.shared.models.fault import translated
 from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading
-from stretto.shared.models.openai_fault import openai_fault
+from stretto.shared.models.openai.fault import openai_fault
 from stretto.shared.models.protocol import Round, ToolCall
 
 __all__ = ["OpenAIChat"]

@@ -6,7 +6,7 @@ from typing import Final
 import anthropic
 import httpx2
 
-from stretto.shared.models.anthropic_messages import AnthropicMessages
+from stretto.shared.models.anthropic.messages import AnthropicMessages
 from stretto.shared.models.exchange import Endpoint
 from stretto.shared.models.provider_access import CONNECT_LIMIT_S, find_base_url, find_key, missing_key
 from stretto.shared.models.provider_settings import ProviderSettings

@@ -7,8 +7,8 @@ import httpx2
 import openai
 
 from stretto.shared.models.exchange import Endpoint
-from stretto.shared.models.openai_chat import OpenAIChat
-from stretto.shared.models.openai_responses import OpenAIResponses
+from stretto.shared.models.openai.chat import OpenAIChat
+from stretto.shared.models.openai.responses import OpenAIResponses
 from stretto.shared.models.provider_access import CONNECT_LIMIT_S, find_base_url, find_key, missing_key
 from stretto.shared.models.provider_settings import ProviderSettings
 

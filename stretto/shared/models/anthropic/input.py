@@ -1,4 +1,4 @@
-"""anthropic_input: what is asked, as messages of Anthropic's API."""
+"""input: what is asked, as messages of Anthropic's API."""
 
 from anthropic.types import ContentBlockParam, MessageParam, ToolResultBlockParam
 

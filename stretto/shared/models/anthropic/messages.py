@@ -17,7 +17,7 @@ from anthropic.types import (
 from anthropic.types import Usage as TheirUsage
 
 from stretto.shared.contracts.usage import Usage
-from stretto.shared.models.anthropic_input import messages_of
+from stretto.shared.models.anthropic.input import messages_of
 from stretto.shared.models.call_text import arguments_of
 from stretto.shared.models.exchange import Ask, Means, Said, Stop
 from stretto.shared.models.fault import CONNECTION, GARBLED, TIMEOUT, Fault, translated

@@ -1,0 +1,1 @@
+"""OpenAI: its responses API, and chat completions, which compatible servers speak."""
