@@ -2,35 +2,20 @@
 
 import asyncio
 import json
-from typing import Final, Protocol
+from typing import Final
 
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.document_text import data_texts
 from stretto.shared.models.exchange import Ask
 from stretto.shared.models.protocol import Grant, Purse
 from stretto.shared.models.rate import Rates
+from stretto.shared.money.price import Prices
 
-__all__ = ["Meter", "Priced", "Prices", "most_tokens"]
+__all__ = ["Meter", "most_tokens"]
 
 _A_MESSAGE: Final = 64
 """Tokens that a protocol adds to each message, document, tool and call, at the most."""
 _TYPICAL_OUTPUT_TOKENS: Final = 1_000
-
-
-class Priced(Protocol):
-    """What a model costs."""
-
-    def cost_usd(self, usage: Usage) -> float:
-        """US dollars for one request."""
-        ...
-
-
-class Prices(Protocol):
-    """What models cost."""
-
-    def price_of(self, model: str) -> Priced | None:
-        """Of `provider:model`; None where nobody knows."""
-        ...
 
 
 class Meter:

@@ -17,7 +17,8 @@ from stretto.shared.contracts.task import RunTask
 from stretto.shared.money.errors import LedgerUnreadable
 from stretto.shared.money.ledger import Ledger
 from stretto.shared.money.ledger_log import LEDGERS, LedgerLog
-from stretto.shared.money.purse import Budgeted, BudgetPurse, Prices, nanos_of
+from stretto.shared.money.price import Prices
+from stretto.shared.money.purse import Budgeted, BudgetPurse, nanos_of
 from stretto.shared.money.server_time import ServerTime
 from stretto.shared.money.tenant_budget import TenantBudget
 

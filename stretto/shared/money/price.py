@@ -1,17 +1,33 @@
 """Price: what a model costs, and the arithmetic of it."""
 
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from stretto.shared.contracts.usage import Usage
 
-__all__ = ["FREE", "Price", "Rates", "Tier"]
+__all__ = ["FREE", "Price", "Priced", "Prices", "Rates", "Tier"]
 
 _MILLION: Final = 1_000_000
 
 _Usd = Annotated[float, Field(ge=0)]
+
+
+class Priced(Protocol):
+    """What a model costs."""
+
+    def cost_usd(self, usage: Usage) -> float:
+        """US dollars for one request."""
+        ...
+
+
+class Prices(Protocol):
+    """What models cost."""
+
+    def price_of(self, model: str) -> Priced | None:
+        """Of `provider:model`; None where nobody knows."""
+        ...
 
 
 class Rates(BaseModel):

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from math import ceil
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from stretto.bus.envelope import new_id
 from stretto.bus.failpoints import reach
@@ -13,28 +13,13 @@ from stretto.shared.contracts.usage import Usage
 from stretto.shared.money.account import Ask, Granted, Shortage
 from stretto.shared.money.errors import BudgetSpent, PriceUnknown
 from stretto.shared.money.ledger import Ledger
+from stretto.shared.money.price import Priced, Prices
 from stretto.shared.money.wording import amount_text
 
-__all__ = ["BudgetPurse", "Budgeted", "Priced", "Prices", "nanos_of"]
+__all__ = ["BudgetPurse", "Budgeted", "nanos_of"]
 
 _LEAST_OUTPUT_TOKENS: Final = 512
 """A reply that may get no longer is of no use: it would be cut off, and paid for."""
-
-
-class Priced(Protocol):
-    """What a model costs."""
-
-    def cost_usd(self, usage: Usage) -> float:
-        """US dollars."""
-        ...
-
-
-class Prices(Protocol):
-    """What models cost."""
-
-    def price_of(self, model: str) -> Priced | None:
-        """Of `provider:model`; None where nobody knows."""
-        ...
 
 
 class Budgeted(NamedTuple):
