@@ -18,7 +18,6 @@ from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.protocol import Model
 from stretto.shared.models.providers import Providers
 from stretto.shared.models.rate_limits import RateLimits
-from stretto.shared.money.price_book import PriceBook
 from stretto.shared.process import Process, Service
 from stretto.shared.prompt_folder import load_prompts
 from stretto.shared.settings import Settings
@@ -39,7 +38,7 @@ def open_providers(process: Process) -> Providers:
     counters = RateCounters(connection=process.connection, subjects=process.deployment.subjects)
     return Providers(
         settings.providers,
-        prices=PriceBook(settings.prices, providers=settings.providers),
+        prices=process.prices,
         rates=RateLimits(providers=settings.providers, shared=counters),
     )
 

@@ -48,6 +48,7 @@ class Process:
 
     Attributes:
         instance: its name among all processes of the deployment.
+        prices: what models cost.
         books: the ledgers of budgets, for all agents of the process.
     """
 
@@ -57,6 +58,7 @@ class Process:
     deployment: Deployment
     artifacts: Artifacts
     wire: Wire
+    prices: PriceBook
     books: Books
 
     def memory_of(self, tenant: str, *, patience_s: float = 0.0) -> MemoryClient:
@@ -84,12 +86,13 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
     async with await Connection.open(settings.connection(address, name=role, wait_s=_SERVER_WAIT_S)) as connection:
         artifacts = Artifacts(connection=connection, subjects=deployment.subjects)
         wire = Wire(artifacts=artifacts)
+        prices = PriceBook(settings.prices, providers=settings.providers)
         books = Books(
             connection=connection,
             deployment=deployment,
             wire=wire,
             sender=instance,
-            prices=PriceBook(settings.prices, providers=settings.providers),
+            prices=prices,
             tenant_budgets=settings.tenant_budgets,
         )
         async with books:
@@ -100,6 +103,7 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
                 deployment=deployment,
                 artifacts=artifacts,
                 wire=wire,
+                prices=prices,
                 books=books,
             )
 
