@@ -59,6 +59,7 @@ SUBJECTS = {
     "turn": _Use("`turn`", "a supervisor, when a run of a conversation is answered", "once", "supervisors"),
     "ledger": _Use("`ledger`", "agents", "compare-and-swap on its last one", "agents, operators"),
     "rate": _Use("a counter", "agents", "the server adds", "agents"),
+    "span": _Use("OTLP protobuf", "every process", "a batch of spans a message", "operators"),
 }
 """By the name of the method of `Subjects` that builds it; this is what only people know of it."""
 

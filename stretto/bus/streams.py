@@ -25,6 +25,9 @@ _NANOS = 1_000_000_000
 _DAY_S = 86_400
 _SUSPECT_DELIVERIES = 2
 _RATES_S = 300
+_SPANS_S = 72 * 3_600
+_SPANS_BYTES = 2**30
+"""Of all that is kept they alone have a limit of size: they are many, and a run's story is told without them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def deployment_streams(deployment: Deployment) -> tuple[StreamSpec, ...]:
         _turns(deployment),
         _ledgers(deployment),
         _rates(deployment),
+        _spans(deployment),
     )
 
 
@@ -252,6 +256,22 @@ def _rates(deployment: Deployment) -> StreamSpec:
             "max_age": _RATES_S * _NANOS,
             "max_msgs_per_subject": 1,
             "allow_msg_counter": True,
+            **_unsynced(deployment),
+        },
+    )
+
+
+def _spans(deployment: Deployment) -> StreamSpec:
+    """What the processes tell of their work, in batches; the oldest makes room."""
+    s = deployment.subjects
+    return StreamSpec(
+        name=s.stream("SPANS"),
+        config={
+            "subjects": [f"{s.prefix}.span.*"],
+            **_kept_by_age(deployment),
+            "max_age": _SPANS_S * _NANOS,
+            "max_bytes": _SPANS_BYTES,
+            "discard": "old",
             **_unsynced(deployment),
         },
     )

@@ -244,6 +244,12 @@ class Subjects:
         """Counts what all processes send to a provider within one window of time."""
         return f"{self.prefix}.rate.{check_token(provider, 'provider')}.{check_token(unit)}.{window}"
 
+    # Spans
+
+    def span(self, service: str) -> str:
+        """Where the processes of a service tell their spans."""
+        return f"{self.prefix}.span.{check_token(service, 'service')}"
+
     # Services
 
     def memory(self, tenant: str, verb: str) -> str:
