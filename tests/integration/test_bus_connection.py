@@ -373,3 +373,14 @@ async def test_writes_while_the_server_is_away_wait_for_it_or_say_that_it_is_awa
             await server.restart()
         stored = await ground.connection.jetstream.read(ground.shard, ">")
         assert [(one.seq, one.data) for one in stored] == [(write.result(), b"kept")]
+
+
+async def test_a_cancellation_that_comes_together_with_a_flushs_answer_is_not_lost(ground: Ground) -> None:
+    client = ground.connection.client
+    flushing = asyncio.ensure_future(client.flush())
+
+    async with asyncio.timeout(LIMIT_S):
+        await asyncio.sleep(0)  # it asks at once
+        client._pongs[-1].add_done_callback(lambda _: flushing.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await flushing
