@@ -1,0 +1,1 @@
+"""Telemetry: what each process does with the spans and figures that its code tells."""

@@ -1,0 +1,54 @@
+"""Sampler: whether the spans of a run are kept is decided once a run, and alike in all processes."""
+
+from collections.abc import Sequence
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    SpanContext,
+    SpanKind,
+    TraceState,
+    get_current_span,
+    set_span_in_context,
+)
+from opentelemetry.util.types import Attributes
+
+__all__ = ["RunSampler"]
+
+_HALF = (1 << 64) - 1
+
+
+class RunSampler(Sampler):
+    """Asks `sampler`, but takes a run's root for no parent at all.
+
+    The root is written when the run is over, so nobody has decided on it when the first spans hang themselves under it: to a sampler that
+    goes by its parent it says nothing. What such a sampler then does with a trace that begins, it does by the trace's id, which all
+    processes know.
+    """
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        if _is_root_of_run(get_current_span(parent_context).get_span_context()):
+            parent_context = set_span_in_context(INVALID_SPAN, parent_context)
+        return self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+
+    def get_description(self) -> str:
+        return f"RunSampler{{{self._sampler.get_description()}}}"
+
+
+def _is_root_of_run(parent: SpanContext) -> bool:
+    """See `stretto.bus.tracing.root_of`."""
+    return parent.is_remote and parent.is_valid and parent.span_id == parent.trace_id & _HALF
