@@ -33,6 +33,7 @@ from stretto.shared.models.protocol import (
     ToolSpec,
 )
 from stretto.shared.money.errors import MoneyError
+from stretto.shared.telemetry.fallback import tell_fallback
 
 __all__ = ["ModelChain", "OnHop"]
 
@@ -226,7 +227,10 @@ class ModelChain:
 
     async def _hop(self, course: _Course[Output], hop: Hop) -> None:
         course.hops.append(hop)
-        if self._on_hop is not None and hop.model != self.names[-1]:
+        if hop.model == self.names[-1]:
+            return
+        tell_fallback(hop)
+        if self._on_hop is not None:
             await self._on_hop(hop)
 
     def _is_sure(self, reply: Reply[Output]) -> bool:

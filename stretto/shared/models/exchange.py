@@ -63,6 +63,8 @@ class Said:
 
     Attributes:
         usage: one call as soon as the server has begun to answer; its tokens once the server tells them.
+        request_id: the provider's name for the request, of a header; response_id: for the reply, of its body.
+        model: which one answered, as the server calls it. It may call it anything.
     """
 
     text: str = field(default="", repr=False)
@@ -70,6 +72,8 @@ class Said:
     stop: Stop | None = None
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
+    response_id: str | None = None
+    model: str | None = None
     category: str | None = None
 
 

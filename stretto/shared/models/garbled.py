@@ -5,7 +5,7 @@ import json
 from collections.abc import Generator
 from typing import Final
 
-__all__ = ["UNREADABLE", "Garbled", "count", "reading"]
+__all__ = ["UNREADABLE", "Garbled", "count", "reading", "word"]
 
 
 class Garbled(Exception):
@@ -32,3 +32,9 @@ def reading() -> Generator[None]:
 def count(value: object) -> int:
     """A number of tokens; 0 where a server gives none, or something else."""
     return value if isinstance(value, int) and value > 0 else 0
+
+
+def word(thing: object, name: str) -> str | None:
+    """What an SDK's object has of this name; None where a server gives none, or something else than text."""
+    value: object = getattr(thing, name, None)
+    return value if isinstance(value, str) else None

@@ -2,10 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
@@ -18,12 +18,15 @@ from stretto.shared.models.errors import BadReply, CannotDo, ContextOverflow, Mo
 from stretto.shared.models.exchange import Ask, Endpoint, Means, Said, Shape, Turn
 from stretto.shared.models.fault import ShapeRefused
 from stretto.shared.models.meter import Meter
-from stretto.shared.models.protocol import CallsAsked, Document, Grant, OnText, Output, Purse, Reply, Round, ToolSpec
+from stretto.shared.models.protocol import CallsAsked, Document, OnText, Output, Purse, Reply, Round, ToolSpec
 from stretto.shared.models.reply_text import Unfit, read_output
 from stretto.shared.models.schema import plain_schema, strict_schema
 from stretto.shared.money.errors import MoneyError
+from stretto.shared.telemetry.chat import Chat
 
 __all__ = ["ProviderModel"]
+
+Done = TypeVar("Done")
 
 _PAUSES: Final = 8
 """How often a model may pause in one reply."""
@@ -62,12 +65,22 @@ class ProviderModel:
         time_limit_s: for a whole call, repairs and waiting for its turn included; settling what it took is not.
         repairs: how often a reply that does not fit is sent back.
         meter: what stands around each request; by default nothing.
+        base_url: of its server, for those who look at traces.
     """
 
     def __init__(
-        self, *, name: str, endpoint: Endpoint, time_limit_s: float, repairs: int, meter: Meter | None = None
+        self,
+        *,
+        name: str,
+        endpoint: Endpoint,
+        time_limit_s: float,
+        repairs: int,
+        meter: Meter | None = None,
+        base_url: str | None = None,
     ) -> None:
         self._name = name
+        provider, _, model = name.partition(":")
+        self._chat = Chat(provider=provider, model=model, base_url=base_url)
         self._meter = meter or Meter(name=name)
         self._endpoint = endpoint
         self._time_limit_s = time_limit_s
@@ -171,7 +184,6 @@ class ProviderModel:
             said = tally.next()
             # People watch the first reply only: a mended one would come on top of it.
             await self._exchange(ask, said, brief.purse, None if ask.turns else brief.on_text, tally.until)
-            self._check_stop(said)
             said.text = ask.begun + said.text
             if said.stop != "paused":
                 return said
@@ -180,31 +192,43 @@ class ProviderModel:
 
     async def _exchange(self, ask: Ask, said: Said, purse: Purse | None, on_text: OnText | None, until: float) -> None:
         """One request: admitted, sent, priced and settled."""
-        grant: Grant | None = None
+        admitted = self._meter.admit(
+            ask,
+            purse,
+            output_tokens=self._endpoint.max_output_tokens or _OUTPUT_TOKENS,
+            limit_s=max(0.0, until - asyncio.get_running_loop().time()),
+        )
+        grant = await self._in_time(until, admitted)
+        if grant is not None:
+            ask = replace(ask, output_tokens=grant.output_tokens)
+        max_tokens = ask.output_tokens or self._endpoint.max_output_tokens
+        try:
+            with self._chat.request(ask, said, max_tokens=max_tokens, stream=on_text is not None):
+                try:
+                    await self._in_time(until, self._send(ask, said, on_text))
+                finally:
+                    said.usage = self._meter.priced(said.usage)
+                self._check_stop(said)
+        finally:
+            if grant is not None:
+                await self._meter.settle(grant, said.usage)
+
+    async def _send(self, ask: Ask, said: Said, on_text: OnText | None) -> None:
+        async with aclosing(self._endpoint.call(ask, said, stream=on_text is not None)) as pieces:
+            async for piece in pieces:
+                if on_text is not None:
+                    await on_text(piece)
+
+    async def _in_time(self, until: float, work: Awaitable[Done]) -> Done:
         limit = asyncio.timeout_at(until)
         try:
             async with limit:
-                grant = await self._meter.admit(
-                    ask,
-                    purse,
-                    output_tokens=self._endpoint.max_output_tokens or _OUTPUT_TOKENS,
-                    limit_s=max(0.0, until - asyncio.get_running_loop().time()),
-                )
-                if grant is not None:
-                    ask = replace(ask, output_tokens=grant.output_tokens)
-                async with aclosing(self._endpoint.call(ask, said, stream=on_text is not None)) as pieces:
-                    async for piece in pieces:
-                        if on_text is not None:
-                            await on_text(piece)
+                return await work
         except TimeoutError:
             if not limit.expired():  # of `on_text`
                 raise
-        finally:
-            said.usage = self._meter.priced(said.usage)
-            if grant is not None:
-                await self._meter.settle(grant, said.usage)
-        if limit.expired():  # raised out here, so that nothing of the request hangs on it
-            raise TimedOut(f"{self._name} had no whole answer after {self._time_limit_s:g} s")
+        # Raised out here, so that nothing of the request hangs on it.
+        raise TimedOut(f"{self._name} had no whole answer after {self._time_limit_s:g} s")
 
     def _check_stop(self, said: Said) -> None:
         match said.stop:

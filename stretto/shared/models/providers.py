@@ -101,6 +101,7 @@ class Providers:
             time_limit_s=settings.time_limit_s,
             repairs=settings.repairs,
             meter=Meter(name=name, prices=self.prices, rates=self.rates),
+            base_url=server.base_url,
         )
 
     def server(self, provider: str) -> Server:

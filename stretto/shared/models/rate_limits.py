@@ -7,6 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
+from opentelemetry import trace
+
+from stretto.bus.conventions import RATE_LIMITED, RATE_LIMITED_S
 from stretto.bus.errors import BusError
 from stretto.bus.rate import RATE_WINDOW_S, Counted
 from stretto.shared.models.errors import LimitReached
@@ -95,12 +98,14 @@ class RateLimits:
         limits = self._limits.get(provider)
         if limits is None:
             return
-        give_up_at = self._clock() + limit_s
+        line = self._lines[provider]
+        began = self._clock()
+        give_up_at = began + limit_s
+        waited = line.locked()
         wanted = {"requests": 1, "tokens": max(0, tokens)}
         by = {unit: min(wanted[unit], limit) for unit, limit in limits.items()}
-        line = self._lines[provider]
         try:
-            async with asyncio.timeout(limit_s if line.locked() else None):
+            async with asyncio.timeout(limit_s if waited else None):
                 await line.acquire()
         except TimeoutError:
             raise _limited(provider, limits, RATE_WINDOW_S) from None
@@ -109,9 +114,12 @@ class RateLimits:
                 wait_s *= 1 + _JITTER * self._spread()
                 if self._clock() + wait_s > give_up_at:
                     raise _limited(provider, limits, wait_s)
+                waited = True
                 await self._sleep(wait_s)
         finally:
             line.release()
+        if waited:
+            trace.get_current_span().add_event(RATE_LIMITED, {RATE_LIMITED_S: self._clock() - began})
 
     async def _try(self, provider: str, limits: Mapping[str, int], by: Mapping[str, int]) -> float:
         """Count a request; return 0, or for how many seconds there is no room: then it is not counted."""

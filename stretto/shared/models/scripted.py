@@ -13,6 +13,7 @@ from stretto.bus.message import Value
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.models.call_text import named
 from stretto.shared.models.errors import BadReply, CannotDo, ModelUnavailable, ScriptMismatch
+from stretto.shared.models.exchange import Ask, Said, Shape
 from stretto.shared.models.protocol import (
     CallsAsked,
     Document,
@@ -24,6 +25,8 @@ from stretto.shared.models.protocol import (
     ToolCall,
     ToolSpec,
 )
+from stretto.shared.telemetry.capture import capture
+from stretto.shared.telemetry.chat import HERE, Chat
 
 __all__ = ["ScriptLine", "ScriptedModel"]
 
@@ -73,6 +76,7 @@ class ScriptedModel:
         self._lines = tuple(lines)
         self._used = 0
         self._name = name
+        self._chat = Chat(provider=HERE, model=name)
 
     @classmethod
     def from_file(cls, path: Path) -> "ScriptedModel":
@@ -133,7 +137,8 @@ class ScriptedModel:
         line = self._next(output_type, question, [one.text for one in documents])
         if line.calls:
             raise ScriptMismatch(f"line {self._used} asks for tools, and none were offered")
-        return await self._reply(line, output_type, question, documents, purse)
+        ask = Ask(instructions, question, documents, Shape("text", line.type_name, {}))
+        return await self._reply(line, output_type, ask, purse)
 
     async def take_turn(
         self,
@@ -150,13 +155,17 @@ class ScriptedModel:
         """As `ToolModel.take_turn`, and `generate` here."""
         gave = [outcome.text for one in rounds for outcome in one.outcomes]
         line = self._next(output_type, question, [*(one.text for one in documents), *gave])
+        ask = Ask(instructions, question, documents, Shape("text", line.type_name, {}), tools, rounds)
         if not line.calls:
-            return await self._reply(line, output_type, question, documents, purse)
+            return await self._reply(line, output_type, ask, purse)
         missing = {call.name for call in line.calls} - {tool.name for tool in tools}
         if missing:
             raise ScriptMismatch(f"line {self._used} asks for {', '.join(sorted(missing))}: no such tool is offered")
-        await self._spend(line, purse)
-        return CallsAsked(named(line.calls, rounds), self.name, line.usage)
+        calls = named(line.calls, rounds)
+        said = Said(calls=[*calls], stop="done", usage=line.usage)
+        with self._chat.request(ask, said):
+            await self._spend(line, purse)
+        return CallsAsked(calls, self.name, line.usage)
 
     def _next(self, output_type: type[BaseModel], question: str, texts: Sequence[str]) -> ScriptLine:
         position = self._used + 1
@@ -173,19 +182,23 @@ class ScriptedModel:
         self,
         line: ScriptLine,
         output_type: type[Output],
-        question: str,
-        documents: Sequence[Document],
+        ask: Ask,
         purse: Purse | None,
     ) -> Reply[Output]:
         position = self._used
-        await self._spend(line, purse)
-        if isinstance(line.reply, Exception):
-            raise line.reply
-        output = line.reply(question, documents) if callable(line.reply) else line.reply
-        try:
-            valid = output_type.model_validate(output)
-        except ValidationError as error:
-            raise ScriptMismatch(f"the reply of line {position} is no {output_type.__name__}: {error}") from error
+        said = Said()
+        with self._chat.request(ask, said):
+            await self._spend(line, purse)
+            if isinstance(line.reply, Exception):
+                raise line.reply
+            output = line.reply(ask.question, ask.documents) if callable(line.reply) else line.reply
+            try:
+                valid = output_type.model_validate(output)
+            except ValidationError as error:
+                raise ScriptMismatch(f"the reply of line {position} is no {output_type.__name__}: {error}") from error
+            said.usage, said.stop = line.usage, "done"
+            if capture():
+                said.text = valid.model_dump_json()
         return Reply(output=valid, model=self.name, usage=line.usage, confidence=line.confidence)
 
     async def _spend(self, line: ScriptLine, purse: Purse | None) -> None:

@@ -21,7 +21,7 @@ from stretto.shared.models.anthropic.input import messages_of
 from stretto.shared.models.call_text import arguments_of
 from stretto.shared.models.exchange import Ask, Means, Said, Stop
 from stretto.shared.models.fault import CONNECTION, GARBLED, TIMEOUT, Fault, translated
-from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading
+from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading, word
 from stretto.shared.models.protocol import ToolCall
 
 __all__ = ["AnthropicMessages"]
@@ -145,6 +145,7 @@ def _output_config(ask: Ask) -> OutputConfigParam | anthropic.Omit:
 
 def _read(message: Message, said: Said) -> None:
     said.usage = _usage(_counts(message.usage))
+    said.model, said.response_id = word(message, "model"), word(message, "id")
     said.text = "".join(block.text for block in message.content if block.type == "text")
     said.calls = [
         ToolCall(id=block.id, name=block.name, arguments=arguments_of(block.input))
@@ -159,6 +160,7 @@ def _take(event: RawMessageStreamEvent, said: Said, counts: dict[str, int], call
     if event.type == "message_start":
         counts |= _counts(event.message.usage)
         said.usage = _usage(counts)
+        said.model, said.response_id = word(event.message, "model"), word(event.message, "id")
     elif event.type == "content_block_delta" and event.delta.type == "text_delta":
         return event.delta.text
     elif event.type == "content_block_start" and event.content_block.type == "tool_use":

@@ -15,6 +15,7 @@ from stretto.shared.contracts.review import Review
 from stretto.shared.contracts.usage import Usage
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.models.errors import BadReply, ModelUnavailable
+from stretto.shared.models.exchange import Ask, Said, Shape
 from stretto.shared.models.follow_up import with_subject
 from stretto.shared.models.offline.draft import write_draft
 from stretto.shared.models.offline.escalation import sum_up
@@ -25,6 +26,8 @@ from stretto.shared.models.offline.relevance import Embed
 from stretto.shared.models.offline.review import judge_draft
 from stretto.shared.models.protocol import Document, OnText, Output, Purse, Reply
 from stretto.shared.models.words import content_stems
+from stretto.shared.telemetry.capture import capture
+from stretto.shared.telemetry.chat import HERE, Chat
 
 __all__ = ["OfflineModel"]
 
@@ -38,6 +41,7 @@ class OfflineModel:
 
     def __init__(self, *, embed: Embed | None = None) -> None:
         self._embed = embed
+        self._chat = Chat(provider=HERE, model=self.name)
 
     @property
     def name(self) -> str:
@@ -60,6 +64,16 @@ class OfflineModel:
             CannotDo: there is no way to extract an `output_type`, or nothing to extract it from.
             BadReply: what was extracted breaks a rule of `output_type`.
         """
+        said = Said()
+        shape = Shape("text", output_type.__name__, {})
+        with self._chat.request(Ask(instructions, question, documents, shape), said):
+            reply = await self._reply(output_type, question, documents)
+            said.usage, said.stop = reply.usage, "done"
+            if capture():
+                said.text = reply.output.model_dump_json()
+        return reply
+
+    async def _reply(self, output_type: type[Output], question: str, documents: Sequence[Document]) -> Reply[Output]:
         # What was said before is no source. It is looked at only where the question by itself finds nothing.
         sources = [one for one in documents if one.kind != "turn"]
         try:

@@ -22,7 +22,7 @@ from stretto.shared.models.call_text import arguments_of, arguments_text, outcom
 from stretto.shared.models.document_text import data_texts
 from stretto.shared.models.exchange import Ask, Means, Said, Stop
 from stretto.shared.models.fault import translated
-from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading
+from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading, word
 from stretto.shared.models.openai.fault import openai_fault
 from stretto.shared.models.protocol import Round, ToolCall
 
@@ -186,6 +186,7 @@ def _response_format(ask: Ask) -> ResponseFormat | openai.Omit:
 
 def _read(completion: ChatCompletion, said: Said) -> None:
     said.usage = _usage(completion.usage)
+    said.model, said.response_id = word(completion, "model"), word(completion, "id")
     choice = completion.choices[0]
     said.text = choice.message.content or ""
     said.calls = [
@@ -200,6 +201,7 @@ def _take(chunk: ChatCompletionChunk, said: Said, calls: dict[int, _CallParts]) 
     """Take in one event of a stream; return its piece of the text."""
     if chunk.usage:  # in a last chunk without choices, or in every chunk
         said.usage = _usage(chunk.usage)
+    said.model, said.response_id = word(chunk, "model"), word(chunk, "id")
     if not chunk.choices:
         return ""
     choice = chunk.choices[0]

@@ -20,7 +20,7 @@ from stretto.shared.models.call_text import arguments_of, arguments_text, outcom
 from stretto.shared.models.document_text import data_texts
 from stretto.shared.models.exchange import Ask, Means, Said, Stop
 from stretto.shared.models.fault import Fault, translated
-from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading
+from stretto.shared.models.garbled import UNREADABLE, Garbled, count, reading, word
 from stretto.shared.models.openai.fault import openai_fault
 from stretto.shared.models.protocol import Round, ToolCall
 
@@ -188,6 +188,7 @@ def _take(event: ResponseStreamEvent, said: Said) -> str:
 def _read(response: Response, said: Said) -> None:
     if response.usage:
         said.usage = _usage(response.usage)
+    said.model, said.response_id = word(response, "model"), word(response, "id")
     if response.status == "failed":
         raise _Failed(response.error.code if response.error else None)
     parts = [
