@@ -16,6 +16,7 @@ from stretto.shared.memory.elements import visible
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.models.protocol import Purse, ToolCall, ToolOutcome, ToolSpec
 from stretto.shared.money.errors import MoneyError
+from stretto.shared.telemetry.execute_tool import execute_tool, tell_result
 from stretto.shared.tools.errors import ToolArgumentsWrong, ToolError, ToolTimedOut
 from stretto.shared.tools.limits import LimitedTool, ToolLimits
 from stretto.shared.tools.protocol import Tool
@@ -50,9 +51,14 @@ class Toolbox:
         """The tools as a model sees them."""
         return tuple(ToolSpec(one.name, visible(one.description), one.schema) for one in self._tools.values())
 
-    async def call(self, name: str, arguments: Mapping[str, JsonValue] | None = None) -> JsonValue:
+    async def call(
+        self, name: str, arguments: Mapping[str, JsonValue] | None = None, *, call_id: str | None = None
+    ) -> JsonValue:
         """Call a tool; return what it returns, without invisible characters and cut to its limit. Of an unkeyed tool whose call a person
         says has happened, that is None.
+
+        Args:
+            call_id: of the model that asks for it, where one does.
 
         Raises:
             ToolUnknown: there is none of this name.
@@ -75,7 +81,7 @@ class Toolbox:
         open_key = keys.pop() if (keys := self._open_keys.get(same)) else None
 
         async def call(key: str) -> JsonValue:
-            return await self._call(tool, given, open_key or key)
+            return await self._call(tool, given, open_key or key, call_id)
 
         try:
             return await self._effects.perform("tool", name, given, call, _as_it_is, effects=tool.effects)
@@ -89,20 +95,22 @@ class Toolbox:
         """For the calls that a model asks for while it makes one reply."""
         return ReplyCalls(self)
 
-    async def _call(self, tool: Tool, arguments: dict[str, JsonValue], key: str) -> JsonValue:
+    async def _call(self, tool: Tool, arguments: dict[str, JsonValue], key: str, call_id: str | None) -> JsonValue:
         limits, keep = (tool.limits, tool.keep) if isinstance(tool, LimitedTool) else (ToolLimits(), None)
         grant = await self._purse.for_tool(tool.name) if self._purse else None
-        try:
-            result = await self._limited(tool, arguments, key, limits)
-        except Exception as error:
-            if tool.effects == "keyed":
-                vars(error)[_KEY] = key
-            raise
-        finally:
-            if grant:
-                await grant.settle(Usage(tool_calls=1))
-        result = seen(checked(result))
-        check_result(tool, result)
+        with execute_tool(tool, arguments, call_id=call_id) as span:
+            try:
+                result = await self._limited(tool, arguments, key, limits)
+            except Exception as error:
+                if tool.effects == "keyed":
+                    vars(error)[_KEY] = key
+                raise
+            finally:
+                if grant:
+                    await grant.settle(Usage(tool_calls=1))
+            result = seen(checked(result))
+            check_result(tool, result)
+            tell_result(span, result)
         return await fitted(result, limits, keep)
 
     async def _limited(self, tool: Tool, arguments: dict[str, JsonValue], key: str, limits: ToolLimits) -> JsonValue:
@@ -145,7 +153,7 @@ class ReplyCalls:
 
     async def _outcome(self, call: ToolCall, told: frozenset[str]) -> ToolOutcome:
         try:
-            result = await self._toolbox.call(call.name, _given(call))
+            result = await self._toolbox.call(call.name, _given(call), call_id=call.id)
         except (ToolUnknown, ToolError, MemoryFailed) as error:
             return self._failure(call, told, str(error), error)
         except (AgentError, MoneyError):
