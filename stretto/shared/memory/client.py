@@ -40,6 +40,7 @@ from stretto.shared.memory.errors import (
     MemoryUnavailable,
     StoreUnusable,
 )
+from stretto.shared.telemetry.memory_call import memory_call, tell_reply
 
 __all__ = ["MemoryClient"]
 
@@ -138,6 +139,12 @@ class MemoryClient:
         return rows
 
     async def _call(self, verb: str, call: Message, reply_type: type[Body]) -> Body:
+        with memory_call(verb, call, tenant=self._tenant) as span:
+            reply = await self._reply(verb, call, reply_type)
+            tell_reply(span, reply)
+        return reply
+
+    async def _reply(self, verb: str, call: Message, reply_type: type[Body]) -> Body:
         envelope = Envelope.of(call, tenant=self._tenant, run="none", sender=self._sender)
         subject = self._subjects.memory(self._tenant, verb)
         try:
