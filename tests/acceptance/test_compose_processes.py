@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))[
     "services"
 ]
-OURS = {name: service for name, service in SERVICES.items() if name != "nats"}
+OURS = {name: service for name, service in SERVICES.items() if service.get("image") == "stretto"}
 STRETTO = str(Path(sys.executable).with_name("stretto"))
 HANDBOOK = """# Refunds
 
@@ -131,8 +132,13 @@ def in_order(services: dict[str, dict[str, Any]]) -> list[str]:
 
 def variables(name: str, bus: Bus, data_dir: Path) -> dict[str, str]:
     """The service's variables, with the addresses of this machine, and the one that the image sets."""
-    environment = {variable: str(value) for variable, value in SERVICES[name]["environment"].items()}
+    environment = {variable: as_set(str(value)) for variable, value in SERVICES[name]["environment"].items()}
     return environment | {"STRETTO_NATS_URL": bus.url, "STRETTO_DATA_DIR": str(data_dir)}
+
+
+def as_set(value: str) -> str:
+    """What compose makes of a value where the shell sets nothing: `${NAME:-default}` is the default."""
+    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", value)
 
 
 def passes_healthcheck(name: str, bus: Bus, folder: Path) -> bool:

@@ -18,7 +18,12 @@ from stretto.shared.settings import Settings
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
-OURS = {name: service for name, service in SERVICES.items() if name != "nats"}
+OTHERS = ("nats", "collector", "jaeger")
+OURS = {name: service for name, service in SERVICES.items() if name not in OTHERS}
+TRACING = {name: service for name, service in SERVICES.items() if service.get("profiles") == ["tracing"]}
+COLLECTOR: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "collector.yaml").read_text(encoding="utf-8"))
+KNOWN = {"receivers": {"otlp"}, "processors": {"memory_limiter"}, "exporters": {"otlp_grpc", "prometheus"}}
+"""What we use of the components that the collector's core distribution has (distributions/otelcol/manifest.yaml of its releases)."""
 COMMANDS = {name: service["command"] for name, service in OURS.items()} | {
     f"{name} healthcheck": service["healthcheck"]["test"][2:] for name, service in OURS.items()
 }
@@ -46,6 +51,8 @@ def test_every_part_of_the_house_is_a_service() -> None:
         "writer": 1,
         "reviewer": 1,
         "escalation": 1,
+        "collector": 1,
+        "jaeger": 1,
     }
 
 
@@ -69,7 +76,11 @@ def test_every_command_is_one_of_ours(words: list[str]) -> None:
 
 @pytest.mark.parametrize("service", OURS.values(), ids=OURS)
 def test_every_variable_is_a_setting_with_a_fitting_value(service: dict[str, Any]) -> None:
-    values = {name.removeprefix("STRETTO_").lower(): value for name, value in service["environment"].items()}
+    values = {
+        name.removeprefix("STRETTO_").lower(): value
+        for name, value in service["environment"].items()
+        if not name.startswith("OTEL_")
+    }
     assert set(values) <= set(Settings.model_fields)
     assert Settings(**values).model_fields_set >= set(values)
 
@@ -104,6 +115,44 @@ def test_the_bus_keeps_its_store_on_its_volume_and_syncs_it() -> None:
     assert store is not None
     assert f"nats-data:{store[1]}" in SERVICES["nats"]["volumes"]
     assert "sync_interval: always" in nats_conf()
+
+
+def test_nothing_of_tracing_runs_and_nothing_is_exported_unless_asked_for() -> None:
+    assert set(TRACING) == {"collector", "jaeger"}
+    assert [name for name, service in SERVICES.items() if service.get("profiles") and name not in TRACING] == []
+    exported = {service["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"] for service in OURS.values()}
+    assert exported == {"${OTEL_EXPORTER_OTLP_ENDPOINT:-}"}
+    assert not any(set(service.get("depends_on", {})) & set(TRACING) for service in SERVICES.values())
+
+
+def test_who_asks_for_tracing_exports_to_the_collector() -> None:
+    lines = (ROOT / "deploy" / "tracing.env").read_text(encoding="utf-8").splitlines()
+    said = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert said["COMPOSE_PROFILES"] == "tracing"
+    address = urlsplit(said["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    assert address.hostname in TRACING
+    assert COLLECTOR["receivers"]["otlp"]["protocols"]["http"]["endpoint"] == f"0.0.0.0:{address.port}"
+
+
+def test_the_collector_hands_traces_on_to_jaeger_by_components_that_it_has() -> None:
+    for kind, known in KNOWN.items():
+        assert set(COLLECTOR[kind]) == known
+    pipelines = COLLECTOR["service"]["pipelines"]
+    assert set(pipelines) == {"traces", "metrics"}
+    for pipeline in pipelines.values():
+        for kind, names in pipeline.items():
+            assert set(names) <= set(COLLECTOR[kind]), "each is declared"
+    host, _, port = COLLECTOR["exporters"]["otlp_grpc"]["endpoint"].partition(":")
+    assert host in TRACING
+    assert port == "4317", "where Jaeger takes OTLP over gRPC"
+    (mounted,) = [volume for volume in TRACING["collector"]["volumes"] if volume.startswith("./deploy/collector.yaml:")]
+    assert TRACING["collector"]["command"] == [f"--config={mounted.split(':')[1]}"]
+
+
+def test_what_tracing_adds_is_pinned_and_listens_on_loopback_only() -> None:
+    for service in TRACING.values():
+        assert re.fullmatch(r"[\w./-]+:\d+\.\d+\.\d+", service["image"])
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
 
 
 def test_a_service_is_given_longer_to_stop_than_it_takes() -> None:
