@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 
 import pytest
+from opentelemetry.trace import SpanKind, StatusCode
 
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.codec import decode, encode
@@ -26,6 +27,8 @@ from stretto.shared.contracts.memory import (
 from stretto.shared.memory.client import MemoryClient
 from stretto.shared.memory.errors import MemoryFailed, MemoryRefused, MemoryUnavailable, StoreUnusable
 from stretto.shared.memory.service import MemoryService
+from stretto.shared.telemetry.capture import Capture, capturing
+from tests.spans import attributes_of, recording, texts_of
 
 LIMIT_S = 20.0
 
@@ -219,3 +222,41 @@ async def test_a_memory_that_is_not_there_is_unavailable(ground: Ground, prefix:
     nobody = Ground(ground.connection, Subjects(f"{prefix}-none"))
     with pytest.raises(MemoryUnavailable, match="stretto memory run"):
         await nobody.client(timeout_s=1.0).search("text")
+
+
+async def test_each_call_is_a_span_with_how_many_records_it_concerned(ground: Ground) -> None:
+    client = ground.client()
+    with recording() as recorded:
+        await client.add([record(number, f"canary {number}") for number in range(3)])
+        await client.search("canary", limit=2)
+        await client.get(["r1", "nobody"])
+        await client.around("r1")
+        await client.forget(root="canary")
+        await client.embed(["canary"])
+    calls = [one for one in recorded.spans if one.kind is SpanKind.CLIENT]
+    assert [(one.name, attributes_of(one).get("gen_ai.memory.record.count")) for one in calls] == [
+        ("upsert_memory", 3),
+        ("search_memory", 2),
+        ("get_memory", 1),
+        ("around_memory", 2),
+        ("delete_memory", 3),
+        ("embeddings", None),
+    ]
+    for one in calls:
+        assert attributes_of(one)["gen_ai.operation.name"] == one.name
+        assert attributes_of(one)["gen_ai.memory.store.id"] == "acme"
+    assert not [one.name for one in recorded.spans if "canary" in texts_of(one)]
+
+
+async def test_a_call_that_fails_is_told_by_its_kind_and_its_query_only_where_that_is_asked_for(ground: Ground) -> None:
+    ground.memory("acme").fails = StoreUnusable("canary")
+    with recording() as recorded, pytest.raises(StoreUnusable):
+        await ground.client().search("text")
+    with recording() as captured, capturing(Capture(spans=True)), pytest.raises(StoreUnusable):
+        await ground.client().search("text")
+    (plain,), (full,) = recorded.named("search_memory"), captured.named("search_memory")
+    assert plain.status.status_code is StatusCode.ERROR
+    assert attributes_of(plain)["error.type"] == "StoreUnusable"
+    assert "canary" not in texts_of(plain)
+    assert "gen_ai.memory.query.text" not in attributes_of(plain)
+    assert attributes_of(full)["gen_ai.memory.query.text"] == "text"

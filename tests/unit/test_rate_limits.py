@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stretto.bus import tracing
 from stretto.bus.errors import Unreachable
 from stretto.bus.rate import Counted
 from stretto.shared.models.errors import LimitReached
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.rate_limits import OwnCounters, RateLimits
+from tests.spans import recording
 
 START_S = 1_800_000_000.0
 
@@ -188,3 +190,21 @@ async def test_a_provider_without_limits_is_not_counted() -> None:
     time = FakeTime()
     await limits_of(time, Gone(time), requests_per_minute=1).acquire("free", tokens=10**9, limit_s=0)
     await limits_of(time, Gone(time), requests_per_minute=1).acquire("unheard-of", tokens=10**9, limit_s=0)
+
+
+async def test_a_wait_is_told_by_whoever_waited_and_no_wait_is_not() -> None:
+    time = FakeTime()
+    limits = limits_of(time, OwnCounters(time.now), requests_per_minute=1)
+
+    async def ask(name: str) -> None:
+        with tracing.span(name):
+            await limits.acquire("acme", tokens=0, limit_s=1_000)
+
+    with recording() as recorded:
+        await ask("first")
+        await time.run(asyncio.create_task(ask("second")))
+    assert recorded.one("first").events == ()
+    (event,) = recorded.one("second").events
+    assert event.name == "rate_limited"
+    assert dict(event.attributes or {}) == {"stretto.rate_limited_s": time.at_s - START_S}
+    assert time.at_s - START_S > 30
