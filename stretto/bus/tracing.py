@@ -88,7 +88,9 @@ def parent_from(headers: Mapping[str, str] | None, run: str) -> tuple[Context, S
     if not is_on():
         return Context(), ()
     root = root_of(run)
-    said = trace.get_current_span(_PROPAGATOR.extract(dict(headers or {}), Context())).get_span_context()
+    # Not `tracestate`: that is free text of whoever sent the message, and would stand in every span below.
+    carried = {"traceparent": (headers or {}).get("traceparent", "")}
+    said = trace.get_current_span(_PROPAGATOR.extract(carried, Context())).get_span_context()
     if said.is_valid and said.trace_id == root.trace_id:
         return _under(said), ()
     return _under(root), (Link(said, {LINK: "caller"}),) if said.is_valid else ()
