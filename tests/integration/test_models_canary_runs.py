@@ -1,5 +1,7 @@
-"""Whole runs, those that go well and those whose provider repeats all that it was sent: what is asked and answered is told nowhere else."""
+"""Whole runs, those that go well and those whose provider repeats all that it was sent: what is asked and answered is told nowhere else,
+and in spans only where somebody wants it there."""
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator
@@ -9,7 +11,10 @@ import pytest
 from pydantic import BaseModel
 
 from stretto.agents.context import TaskContext
+from stretto.bus import tracing
 from stretto.bus.client import LiveMessage, RunMessage
+from stretto.bus.codec import encode
+from stretto.bus.envelope import Envelope, new_id
 from stretto.bus.registry import Registry
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects
@@ -19,15 +24,20 @@ from stretto.shared.models.chain import ModelChain
 from stretto.shared.models.protocol import Document
 from stretto.shared.models.provider_settings import ProviderSettings
 from stretto.shared.models.providers import Providers
+from stretto.shared.telemetry.capture import Capture, capturing
 from stretto.shared.tools.function import tool
 from tests.integration.dialects import DIALECTS, Call, Chat, Dialect
 from tests.integration.provider_server import Answer, ProviderServer
 from tests.integration.world import Given, Handler, Made, World, agent_of, open_world
+from tests.spans import attributes_of, recording, texts_of
 
 KEY, PROMPT, DOCUMENT, QUESTION = "sk-canary-key", "canary-prompt", "canary-document", "canary-question"
 ARGUMENT, RESULT, TROUBLE = "canary-argument", "canary-result", "canary-trouble"
-SECRETS = (KEY, PROMPT, DOCUMENT, QUESTION, ARGUMENT, RESULT, TROUBLE)
+HEADER = "canary-header"
+SECRETS = (KEY, PROMPT, DOCUMENT, QUESTION, ARGUMENT, RESULT, TROUBLE, HEADER)
 ECHO = " ".join(SECRETS)
+ECHOED = {"error": {"type": ECHO, "code": KEY, "param": ECHO, "message": ECHO}}
+ECHOING = {"canary": HEADER, "request-id": f"{HEADER} of a request", "x-request-id": f"{HEADER} of a request"}
 FINE = Made(text="fine").model_dump_json()
 ONE = """
 roles: {work: works}
@@ -85,9 +95,9 @@ def dialect(request: pytest.FixtureRequest) -> Dialect:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer({"error": {"type": ECHO, "code": KEY, "param": ECHO, "message": ECHO}}, status=400),
-        Answer({"error": {"type": ECHO, "code": KEY, "param": ECHO, "message": ECHO}}, status=401),
-        Answer(ECHO),
+        Answer(ECHOED, status=400, headers=ECHOING),
+        Answer(ECHOED, status=401, headers=ECHOING),
+        Answer(ECHO, headers=ECHOING),
     ],
     ids=["refused", "key refused", "garbled"],
 )
@@ -95,20 +105,30 @@ async def test_a_run_that_fails_tells_nothing_of_what_was_sent(
     dialect: Dialect, server: ProviderServer, answer: Answer, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script(*[answer] * 20)
-    told = await run_and_listen(world, caplog, dialect, server, think)
+    with recording() as recorded:
+        told = await run_and_listen(world, caplog, dialect, server, think)
     assert any('"failed"' in one for one in told)
     assert secrets_in(told) == []
+    assert {attributes_of(one).get("error.type") for one in recorded.named("chat m")} & {
+        "CannotDo",
+        "ModelUnavailable",
+        "NotConfigured",
+    }
+    assert secrets_in([texts_of(one) for one in recorded.spans]) == []
 
 
 async def test_a_run_that_goes_well_tells_nothing_of_what_was_sent(
     dialect: Dialect, server: ProviderServer, world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.script(dialect.streams(FINE))
-    told = await run_and_listen(world, caplog, dialect, server, think)
+    with recording() as recorded:
+        told = await run_and_listen(world, caplog, dialect, server, think)
     assert any('"completed"' in one for one in told)
     sent = json.dumps([one.body for one in server.requests])
     assert all(one in sent for one in (PROMPT, DOCUMENT, QUESTION)), "it was sent, so it could be told"
     assert secrets_in(told) == []
+    assert recorded.one("chat m")
+    assert secrets_in([texts_of(one) for one in recorded.spans]) == []
 
 
 async def test_a_run_tells_nothing_of_what_its_tools_were_given_and_gave(
@@ -117,12 +137,39 @@ async def test_a_run_tells_nothing_of_what_its_tools_were_given_and_gave(
     arguments = json.dumps({"what": ARGUMENT})
     calls = [Call("call_1", "look_up", arguments), Call("call_2", "stumble", arguments)]
     server.script(dialect.streams_calls(*calls), dialect.streams(FINE))
-    told = await run_and_listen(world, caplog, dialect, server, think_with_tools)
+    with recording() as recorded:
+        told = await run_and_listen(world, caplog, dialect, server, think_with_tools)
     assert any('"completed"' in one for one in told)
     found, failed = (text for _, text in dialect.sent_outcomes(server.requests[-1].body))
     assert f"{RESULT} for {ARGUMENT}" in found, "it was there, so it could be told"
     assert TROUBLE not in failed, "an error that nobody foresaw is not for models"
     assert secrets_in(told) == []
+    assert attributes_of(recorded.one("execute_tool stumble"))["error.type"] == "RuntimeError"
+    assert recorded.one("execute_tool look_up")
+    assert secrets_in([texts_of(one) for one in recorded.spans]) == []
+
+
+async def test_what_is_asked_for_stands_in_spans_and_neither_the_key_nor_a_header_does(
+    dialect: Dialect, server: ProviderServer, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    arguments = json.dumps({"what": ARGUMENT})
+    calls = [Call("call_1", "look_up", arguments), Call("call_2", "stumble", arguments)]
+    server.script(dialect.streams_calls(*calls), dialect.streams(FINE))
+    with recording() as recorded, capturing(Capture(spans=True)):
+        told = await run_and_listen(world, caplog, dialect, server, think_with_tools)
+    assert secrets_in(told) == [], "spans alone were asked for"
+    chats = " ".join(texts_of(one) for one in recorded.named("chat m"))
+    assert all(one in chats for one in (PROMPT, DOCUMENT, QUESTION, ARGUMENT, RESULT))
+    look_up, stumble = recorded.one("execute_tool look_up"), recorded.one("execute_tool stumble")
+    assert ARGUMENT in str(attributes_of(look_up)["gen_ai.tool.call.arguments"])
+    assert RESULT in str(attributes_of(look_up)["gen_ai.tool.call.result"])
+    assert "gen_ai.tool.call.result" not in attributes_of(stumble)
+    never = [
+        texts_of(one) for one in recorded.spans if any(secret in texts_of(one) for secret in (KEY, HEADER, TROUBLE))
+    ]
+    assert never == []
+    others = [one for one in recorded.spans if not one.name.startswith(("chat ", "execute_tool "))]
+    assert secrets_in([texts_of(one) for one in others]) == []
 
 
 async def run_and_listen(
@@ -137,7 +184,7 @@ async def run_and_listen(
         chain = ModelChain(["local:m"], open_model=providers.model, breakers=Breakers())
         await world.supervise("s1")
         await world.serve(agent_of("work", handler), "w1", chain, tools=(look_up, stumble))
-        run = await world.client.submit(Request(text=QUESTION, playbook="one", deadline_s=20))
+        run = await submit_with_headers(world, Request(text=QUESTION, playbook="one", deadline_s=20))
         async for event in world.client.events(run):
             if isinstance(event, LiveMessage) or event.subject.kind in {"result", "answer"}:
                 told.append(event.envelope.model_dump_json())
@@ -150,7 +197,28 @@ async def run_and_listen(
     dead = await world.connection.jetstream.read(world.subjects.stream("DEAD"), f"{world.subjects.prefix}.dead.>")
     told += [str(one.data) for one in dead]
     told += [record.getMessage() + (record.exc_text or "") for record in caplog.records]
+    for task in world.tasks:  # so that all their spans have ended
+        task.cancel()
+    await asyncio.gather(*world.tasks, return_exceptions=True)
+    assert not any({"traceparent", "tracestate", "baggage"} & one.headers.keys() for one in server.requests)
     return told
+
+
+async def submit_with_headers(world: World, request: Request) -> str:
+    """As `Client.submit`, by hand, with headers that say more than they should."""
+    run = new_id()
+    key = world.client.key(run)
+    envelope = Envelope.of(request, tenant=key.tenant, run=run, sender=world.client.principal)
+    headers = {
+        "traceparent": f"00-{tracing.trace_of(run)}-{'b' * 16}-01",
+        "tracestate": f"canary={HEADER}",
+        "baggage": f"canary={HEADER}",
+        "Canary": HEADER,
+    }
+    await world.provisioned()
+    subject = world.subjects.request(key, world.client.principal)
+    await world.connection.jetstream.store(subject, encode(envelope), headers=headers)
+    return run
 
 
 def secrets_in(told: list[str]) -> list[str]:
