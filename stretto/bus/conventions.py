@@ -96,3 +96,10 @@ RATE_LIMITED: Final = "rate_limited"
 RATE_LIMITED_S: Final = "stretto.rate_limited_s"
 LINK: Final = "stretto.link"
 """Of a link: `caller`, what asked for the run, in the host application's own trace; `resume`, the work that a resumed task goes on from."""
+
+# Of telemetry itself
+
+SPANS_DROPPED: Final = "stretto.spans.dropped"
+"""Counter: spans that could not be handed on, by `EXPORTER`."""
+EXPORTER: Final = "stretto.exporter"
+"""Where spans were to go: `bus`, `otlp` or `console`."""
