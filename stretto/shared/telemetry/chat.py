@@ -132,9 +132,8 @@ class Chat:
                 span.add_event(GEN_AI_DETAILS, {**self._labels, **content})
 
     def _measure(self, said: Said, seconds: float, error: str) -> None:
-        labels = dict(self._labels)
-        if model := foreign(said.model):
-            labels[GEN_AI_RESPONSE_MODEL] = model
+        model = foreign(said.model)
+        labels = {**self._labels, GEN_AI_RESPONSE_MODEL: model} if model else self._labels
         for kind, tokens in (("input", said.usage.input_tokens), ("output", said.usage.output_tokens)):
             if tokens:
                 _TOKENS.record(tokens, {**labels, GEN_AI_TOKEN_TYPE: kind})
