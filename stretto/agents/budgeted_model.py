@@ -21,6 +21,7 @@ from stretto.shared.models.protocol import (
     ToolSpec,
 )
 from stretto.shared.money.errors import BudgetSpent
+from stretto.shared.telemetry.fallback import tell_fallback
 
 __all__ = ["BudgetedModel"]
 
@@ -111,5 +112,6 @@ class BudgetedModel:
             reply = await ask(spare, None)
         except CannotDo as error:
             raise CannotDo(f"{spent}; and without money it cannot be done: {error}") from error
-        which = str(spent).partition(":")[0]
-        return replace(reply, hops=(Hop(model=self.name, reason=_REASON, detail=which), *reply.hops))
+        hop = Hop(model=self.name, reason=_REASON, detail=str(spent).partition(":")[0])
+        tell_fallback(hop)
+        return replace(reply, hops=(hop, *reply.hops))
