@@ -1,16 +1,22 @@
 """Spans of tools: one for each live call, with the tool's kind and its error's; none for what the journal answers."""
 
+from collections.abc import Mapping
+from typing import cast
+
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
+from pydantic import JsonValue
 
 from stretto.agents.context import TaskContext
 from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import ToolCall
 from stretto.shared.telemetry.capture import Capture, capturing
 from stretto.shared.tools.built_in.memory_search import MemorySearch
-from stretto.shared.tools.errors import ToolArgumentsWrong
+from stretto.shared.tools.errors import ToolArgumentsWrong, ToolUnavailable
 from stretto.shared.tools.function import tool
 from stretto.shared.tools.limits import LimitedTool, ToolLimits
+from stretto.shared.tools.mcp import McpTool
+from stretto.shared.tools.mcp_server import McpServer
 from stretto.shared.tools.protocol import Tool
 from tests.spans import attributes_of, recording, texts_of
 from tests.unit.agent_world import ListedSteps, surroundings
@@ -84,3 +90,28 @@ async def test_arguments_and_result_are_told_where_they_are_asked_for() -> None:
     found = attributes_of(recorded.one("execute_tool look_up"))
     assert found["gen_ai.tool.call.arguments"] == '{"what": "refunds"}'
     assert found["gen_ai.tool.call.result"] == '{"found": "canary-result for refunds"}'
+
+
+class AwayServer:
+    """An MCP server that does not answer."""
+
+    async def call(self, name: str, arguments: Mapping[str, JsonValue], *, key: str) -> object:
+        raise ToolUnavailable("canary-trouble")
+
+
+async def test_a_tool_of_an_mcp_server_is_an_extension() -> None:
+    remote = McpTool(
+        server=cast("McpServer", AwayServer()),
+        remote="find",
+        name="shop_find",
+        description="Find something.",
+        schema={"type": "object"},
+        output_schema=None,
+        effects="none",
+    )
+    with recording() as recorded, pytest.raises(ToolUnavailable):
+        await with_tools(remote).tools.call("shop_find")
+    span = recorded.one("execute_tool shop_find")
+    assert attributes_of(span)["gen_ai.tool.type"] == "extension"
+    assert attributes_of(span)["error.type"] == "ToolUnavailable"
+    assert "canary" not in texts_of(span)
