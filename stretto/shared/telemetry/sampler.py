@@ -1,9 +1,17 @@
 """Sampler: whether the spans of a run are kept is decided once a run, and alike in all processes."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import (
     INVALID_SPAN,
     Link,
@@ -15,9 +23,15 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
-__all__ = ["RunSampler"]
+from stretto.shared.telemetry.variables import Environment, number, one_of
 
-_HALF = (1 << 64) - 1
+__all__ = ["RunSampler", "sampler_of"]
+
+_HALF: Final = (1 << 64) - 1
+_PLAIN: Final = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF}
+_BY_RATIO: Final = "traceidratio"
+_BY_PARENT: Final = "parentbased_"
+_KNOWN: Final = tuple(by + name for by in ("", _BY_PARENT) for name in (*_PLAIN, _BY_RATIO))
 
 
 class RunSampler(Sampler):
@@ -47,6 +61,21 @@ class RunSampler(Sampler):
 
     def get_description(self) -> str:
         return f"RunSampler{{{self._sampler.get_description()}}}"
+
+
+def sampler_of(environ: Environment) -> RunSampler:
+    """The sampler that OTEL_TRACES_SAMPLER and OTEL_TRACES_SAMPLER_ARG name; all runs are kept where they name none.
+
+    Raises:
+        SettingsError: they name none that we know.
+    """
+    name = one_of(environ, "OTEL_TRACES_SAMPLER", known=_KNOWN, default="parentbased_always_on")
+    plain = name.removeprefix(_BY_PARENT)
+    if plain == _BY_RATIO:
+        sampler: Sampler = TraceIdRatioBased(number(environ, "OTEL_TRACES_SAMPLER_ARG", default=1.0, most=1.0))
+    else:
+        sampler = _PLAIN[plain]
+    return RunSampler(ParentBased(sampler) if plain != name else sampler)
 
 
 def _is_root_of_run(parent: SpanContext) -> bool:
