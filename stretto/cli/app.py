@@ -215,7 +215,7 @@ def agent_run(
     from stretto.cli.execute import execute
     from stretto.cli.serving import serve_agent
 
-    execute(lambda settings: serve_agent(settings, name, slots=slots, owned=owned))
+    execute(lambda settings: serve_agent(settings, name, slots=slots, owned=owned), is_service=True)
 
 
 @supervisor_app.command("run")
@@ -224,7 +224,7 @@ def supervisor_run(owned: Owned = False) -> None:
     from stretto.cli.execute import execute
     from stretto.cli.serving import serve_supervisor
 
-    execute(lambda settings: serve_supervisor(settings, owned=owned))
+    execute(lambda settings: serve_supervisor(settings, owned=owned), is_service=True)
 
 
 @team_app.command("run")
@@ -233,7 +233,7 @@ def team_run(owned: Owned = False) -> None:
     from stretto.cli.execute import execute
     from stretto.cli.serving import serve_team
 
-    execute(lambda settings: serve_team(settings, owned=owned))
+    execute(lambda settings: serve_team(settings, owned=owned), is_service=True)
 
 
 @team_app.callback()

@@ -13,24 +13,31 @@ import typer
 from stretto.cli.check import check_usage
 from stretto.cli.errors import ExitCode, Failure, failure_of
 from stretto.cli.terminal import printable
-from stretto.shared.settings import Settings, SettingsError, load_settings
+from stretto.shared.settings import Settings, load_settings
+from stretto.shared.telemetry.logs import log_strays, set_up_logs
 
 __all__ = ["execute"]
+
+_log = logging.getLogger(__name__)
 
 Command = Callable[[Settings], Coroutine[Any, Any, int]]
 
 
-def execute(command: Command, *, as_json: bool = False, **overrides: str | None) -> NoReturn:
+def execute(command: Command, *, as_json: bool = False, is_service: bool = False, **overrides: str | None) -> NoReturn:
     """Run `command` with the settings (`overrides`, which are tokens, win) and exit with the code that it returns.
 
     Expected errors are one line on stderr, and with `as_json` an object on stdout too. Others are defects: they show their traceback.
+    What a service (`is_service`) ends with is a record of its log where that is for programs: there its stderr holds nothing else.
     """
+    is_log = False
     try:
         for name, value in overrides.items():
             if value is not None:
                 check_usage(value, name)
         settings = load_settings(**overrides)
-        _log_to_stderr(settings.log_level)
+        is_log = set_up_logs(settings) and is_service
+        if is_log:
+            log_strays()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             code = runner.run(command(settings))
     except KeyboardInterrupt:
@@ -41,9 +48,15 @@ def execute(command: Command, *, as_json: bool = False, **overrides: str | None)
             raise typer.Exit(ExitCode.FAILED) from None
         failure = failure_of(error)
         if failure is None:
-            raise
-        _tell(failure, as_json=as_json)
-        logging.getLogger(__name__).info("where it came from", exc_info=error)
+            if not is_log:
+                raise
+            _log.critical("ended by what nobody foresaw", exc_info=error)
+            raise typer.Exit(ExitCode.FAILED) from None
+        _log.info("where it came from", exc_info=error)
+        if is_log:
+            _log.critical("%s", printable(failure.message))
+        else:
+            _tell(failure, as_json=as_json)
         raise typer.Exit(failure.exit_code) from None
     raise typer.Exit(code)
 
@@ -59,13 +72,6 @@ def _tell(failure: Failure, *, as_json: bool) -> None:
     print(f"stretto: {printable(failure.message)}", file=sys.stderr)  # noqa: T201 (the command's own output)
     if as_json:
         print(json.dumps({"error": {"kind": failure.kind, "message": failure.message}}))  # noqa: T201 (as above)
-
-
-def _log_to_stderr(level: str) -> None:
-    try:
-        logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    except ValueError as error:
-        raise SettingsError(f"settings: log_level {level!r} is unknown: use DEBUG, INFO, WARNING or ERROR") from error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

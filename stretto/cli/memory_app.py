@@ -20,7 +20,7 @@ def memory_run(owned: Owned = False) -> None:
     from stretto.cli.execute import execute
     from stretto.cli.serving import serve_memory
 
-    execute(lambda settings: serve_memory(settings, owned=owned))
+    execute(lambda settings: serve_memory(settings, owned=owned), is_service=True)
 
 
 @memory_app.command("add")

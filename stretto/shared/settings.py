@@ -6,7 +6,7 @@ import os
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -77,6 +77,8 @@ class Settings(BaseSettings):
         tools: what agents may use, by name, and who may.
         tenant_budgets: what all runs of a tenant may take in a day and in a month; `default` holds for the tenants that are not named.
         grace_s: how long a process that is told to stop may finish what it has in hand.
+        log_format: lines for people (`text`) or for programs (`json`); `auto`: for people where stderr is a terminal.
+        log_error_texts: the log says what unforeseen errors say, which may be what was asked or read.
         sync_always: the embedded server writes to disk before it acknowledges.
     """
 
@@ -110,6 +112,8 @@ class Settings(BaseSettings):
     grace_s: Annotated[float, Field(ge=0)] = 10.0
     sync_always: bool = True
     log_level: str = "WARNING"
+    log_format: Literal["auto", "text", "json"] = "auto"
+    log_error_texts: bool = False
     retries: Mapping[Token, Annotated[RetryPolicy, BeforeValidator(_spelt_right(RetryPolicy))]] = Field(
         default_factory=lambda: {_DEFAULT: RetryPolicy()}
     )
