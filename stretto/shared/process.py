@@ -21,6 +21,7 @@ from stretto.shared.memory.client import MemoryClient
 from stretto.shared.money.books import Books
 from stretto.shared.money.price_book import PriceBook
 from stretto.shared.settings import Settings
+from stretto.shared.telemetry.logs import name_process
 
 __all__ = ["Process", "Service", "host_token", "open_process", "serve"]
 
@@ -83,6 +84,7 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
     deployment = settings.deployment
     address = url or settings.nats_url or "nats://127.0.0.1:4222"
     instance = _instance(role)
+    name_process(role, instance)
     async with await Connection.open(settings.connection(address, name=role, wait_s=_SERVER_WAIT_S)) as connection:
         artifacts = Artifacts(connection=connection, subjects=deployment.subjects)
         wire = Wire(artifacts=artifacts)
