@@ -1,6 +1,7 @@
 """Part: a child process that serves, and ends with the process that started it."""
 
 import asyncio
+import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -84,4 +85,15 @@ def last_line(log: Path) -> str:
             lines = file.read().decode(errors="replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[-1].removeprefix("stretto: ") if lines else ""
+    return _said(lines[-1]) if lines else ""
+
+
+def _said(line: str) -> str:
+    """What a line says: it may be a record of a log for programs."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line.removeprefix("stretto: ")
+    message: object = record.get("message") if isinstance(record, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # JSON
+    return message if isinstance(message, str) else line
+x
