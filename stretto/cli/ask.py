@@ -22,6 +22,7 @@ from stretto.cli.following import Parked, follow
 from stretto.cli.interrupt import on_interrupt
 from stretto.cli.progress_view import progress_view
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
+from stretto.cli.requester_tracing import trace_requester
 from stretto.cli.system import MEMORY, TEAM, System, open_system
 from stretto.cli.terminal import say
 from stretto.shared.contracts.answer import Answer
@@ -29,6 +30,7 @@ from stretto.shared.contracts.budget import Budget, tightest
 from stretto.shared.contracts.request import MAX_REQUEST_CHARS, Request
 from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
+from stretto.shared.telemetry.process_tracing import tracing_of
 
 __all__ = ["Question", "ask"]
 
@@ -88,6 +90,7 @@ async def ask(settings: Settings, question: Question, *, as_json: bool, quiet: b
     # Before anything is started:
     question.request(())
     check_paths(question.docs)
+    tracing_of()
     if question.run is not None:
         check_usage(question.run, "run id")
     if question.conversation is not None:
@@ -146,7 +149,10 @@ class _Asking:
     async def _on(self, system: System) -> Answer | Parked:
         settings, docs = self._settings, self._question.docs
         subjects = settings.deployment.subjects
-        async with await Connection.open(settings.connection(system.url, name="ask")) as connection:
+        async with (
+            await Connection.open(settings.connection(system.url, name="ask")) as connection,
+            trace_requester(settings, connection),
+        ):
             # What our own system is made of will be there; of a running one, only what the question needs is asked for.
             parts = ("memory", *TEAM_ROLES) if system.own else ("memory",) if docs else ()
             wait_s = OWN_WAIT_S if system.own else OTHERS_WAIT_S

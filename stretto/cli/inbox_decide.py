@@ -12,6 +12,7 @@ from stretto.cli.output import write_json
 from stretto.cli.progress_view import ProgressView, progress_view
 from stretto.cli.question_view import how_it_stands, question_data
 from stretto.cli.ready import OTHERS_WAIT_S, OWN_WAIT_S, wait_until_served
+from stretto.cli.requester_tracing import trace_requester
 from stretto.cli.running_system import open_log, running_url
 from stretto.cli.standing import standing_of
 from stretto.cli.system import MEMORY, TEAM, open_system
@@ -41,7 +42,7 @@ async def decide(
         DecisionRefused: the decision does not count.
     """
     alone = await running_url(settings) is None
-    async with open_log(settings) as connection:
+    async with open_log(settings) as connection, trace_requester(settings, connection):
         asked = await _settle(requester_on(connection, settings), question, verb, text)
         state = await standing_of(connection, settings, asked.run)
     say(f"stretto: question {asked.question.id}: {how_it_stands(asked, datetime.now(UTC))}")

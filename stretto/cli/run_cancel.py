@@ -7,6 +7,7 @@ from stretto.cli.check import check_usage
 from stretto.cli.ending import ending_data, tell_ending
 from stretto.cli.errors import CliError
 from stretto.cli.output import write_json
+from stretto.cli.requester_tracing import trace_requester
 from stretto.cli.run_wait import known_answer
 from stretto.cli.running_system import open_log, running_url
 from stretto.cli.terminal import say
@@ -28,7 +29,7 @@ async def cancel_run(settings: Settings, run: str, *, reason: str, as_json: bool
     """
     check_usage(run, "run id")
     alone = await running_url(settings) is None
-    async with open_log(settings) as connection:
+    async with open_log(settings) as connection, trace_requester(settings, connection):
         requester = requester_on(connection, settings)
         before = await known_answer(requester, settings, run)
         if before is not None:

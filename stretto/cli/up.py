@@ -17,6 +17,7 @@ from stretto.cli.ready import OWN_WAIT_S, wait_until_served
 from stretto.cli.system import server_options
 from stretto.cli.up_view import UpView, up_view
 from stretto.shared.settings import Settings
+from stretto.shared.telemetry.process_tracing import tracing_of
 
 __all__ = ["PARTS", "up"]
 
@@ -33,6 +34,7 @@ async def up(settings: Settings) -> int:
 
     Raises:
         UsageFailed: the settings name a server of their own.
+        SettingsError: a standard variable of OpenTelemetry says what cannot be.
         StoreLocked, ServerMissing, ServerTooOld, Misconfigured: the embedded server cannot be started.
     """
     if settings.nats_url is not None:
@@ -40,6 +42,7 @@ async def up(settings: Settings) -> int:
             f"`up` runs a server of its own, but the setting nats_url names {shown(settings.nats_url)}: unset it, or "
             "start the services there one by one (`stretto supervisor run`, `stretto memory run`, `stretto agent run NAME`)"
         )
+    tracing_of()  # before each part says what is wrong with the environment
     stopping = asyncio.Event()
 
     def stop() -> None:

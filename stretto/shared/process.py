@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from stretto.shared.money.books import Books
 from stretto.shared.money.price_book import PriceBook
 from stretto.shared.settings import Settings
 from stretto.shared.telemetry.logs import name_process
+from stretto.shared.telemetry.process_tracing import tracing_of
 
 __all__ = ["Process", "Service", "host_token", "open_process", "serve"]
 
@@ -76,15 +77,17 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def open_process(settings: Settings, role: str, *, url: str | None = None) -> AsyncGenerator[Process]:
-    """Connect as a process of `role`; wait for a server that is still starting.
+    """Connect as a process of `role`, and have its spans recorded; wait for a server that is still starting.
 
     Raises:
+        SettingsError: a standard variable of OpenTelemetry says what cannot be.
         Unreachable, NotPermitted, Misconfigured: see `Connection.open`.
     """
     deployment = settings.deployment
     address = url or settings.nats_url or "nats://127.0.0.1:4222"
     instance = _instance(role)
     name_process(role, instance)
+    tracing = tracing_of()
     async with await Connection.open(settings.connection(address, name=role, wait_s=_SERVER_WAIT_S)) as connection:
         artifacts = Artifacts(connection=connection, subjects=deployment.subjects)
         wire = Wire(artifacts=artifacts)
@@ -97,7 +100,12 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
             prices=prices,
             tenant_budgets=settings.tenant_budgets,
         )
-        async with books:
+        async with AsyncExitStack() as stack:
+            if tracing is not None:
+                await stack.enter_async_context(
+                    tracing.open(connection, subjects=deployment.subjects, service=role, instance=instance)
+                )
+            await stack.enter_async_context(books)
             yield Process(
                 settings=settings,
                 instance=instance,
