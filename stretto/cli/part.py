@@ -96,4 +96,3 @@ def _said(line: str) -> str:
         return line.removeprefix("stretto: ")
     message: object = record.get("message") if isinstance(record, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # JSON
     return message if isinstance(message, str) else line
-x
