@@ -8,6 +8,8 @@ from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Sequence
 from pathlib import Path
 
+from stretto.shared.telemetry.process_tracing import name_of_part
+
 __all__ = ["Part", "last_line"]
 
 _KILL_AFTER_S = 5.0
@@ -39,7 +41,7 @@ class Part:
                 stdin=PIPE,
                 stdout=DEVNULL,
                 stderr=output,
-                env={**os.environ, "STRETTO_NATS_URL": url},
+                env={**os.environ, **name_of_part(name), "STRETTO_NATS_URL": url},
                 # Control-C in a terminal reaches the owner, which stops its parts in order.
                 start_new_session=True,
             )
