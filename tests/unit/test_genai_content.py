@@ -1,7 +1,6 @@
 """What is captured of content: nothing unless it is asked for; then what the conventions' schemas take, cut where it is long."""
 
 import json
-import logging
 from typing import Any, Literal
 
 import pytest
@@ -14,9 +13,11 @@ from stretto.shared.models.exchange import Ask, Said, Shape, Turn
 from stretto.shared.models.offline.model import OfflineModel
 from stretto.shared.models.protocol import Document, Round, ToolCall, ToolOutcome
 from stretto.shared.models.scripted import ScriptedModel, ScriptLine
+from stretto.shared.settings import SettingsError
 from stretto.shared.telemetry.capture import CAPTURE_VARIABLE, Capture, capture_of, capturing
 from stretto.shared.telemetry.chat import Chat
 from stretto.shared.telemetry.content import LIMIT_BYTES, answered, asked, told
+from stretto.shared.telemetry.process_tracing import tracing_of
 from tests.measures import measuring
 from tests.spans import attributes_of, recording
 
@@ -84,18 +85,13 @@ class Made(BaseModel):
         ("SPAN_AND_EVENT", Capture(spans=True, events=True)),
     ],
 )
-def test_the_variable_says_what_is_captured(
-    said: str | None, expected: Capture, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_variable_says_what_is_captured(said: str | None, expected: Capture) -> None:
     assert capture_of({} if said is None else {CAPTURE_VARIABLE: said}) == expected
-    assert not caplog.records
 
 
-def test_what_the_variable_cannot_mean_captures_nothing_and_is_said(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        assert capture_of({CAPTURE_VARIABLE: "SPANS"}) == Capture()
-    assert f"{CAPTURE_VARIABLE}='SPANS' is not known" in caplog.text
-    assert "SPAN_ONLY" in caplog.text
+def test_a_process_does_not_start_with_a_variable_that_means_nothing() -> None:
+    with pytest.raises(SettingsError, match=f"{CAPTURE_VARIABLE} is 'SPANS': use NO_CONTENT, SPAN_ONLY"):
+        tracing_of({CAPTURE_VARIABLE: "SPANS"})
 
 
 def test_a_whole_exchange_is_told_in_its_order_by_the_schemas() -> None:

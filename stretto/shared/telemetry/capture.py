@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from stretto.shared.settings import SettingsError
+
 __all__ = ["CAPTURE_VARIABLE", "Capture", "capture", "capture_of", "capturing"]
 
 CAPTURE_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -47,16 +49,17 @@ def capture() -> Capture:
 
 
 def capture_of(environment: Mapping[str, str]) -> Capture:
-    """What the variable asks for; nothing where that cannot be understood, and a warning that says so."""
+    """What the variable asks for.
+
+    Raises:
+        SettingsError: it asks for what there is not.
+    """
     asked = environment.get(CAPTURE_VARIABLE, "").strip()
     found = _MODES.get(asked.lower())
     if found is None:
-        _log.warning(
-            "%s=%r is not known, so no content is captured: NO_CONTENT, SPAN_ONLY, EVENT_ONLY and SPAN_AND_EVENT are",
-            CAPTURE_VARIABLE,
-            asked,
-        )
-    return found or Capture()
+        known = "NO_CONTENT, SPAN_ONLY, EVENT_ONLY or SPAN_AND_EVENT"
+        raise SettingsError(f"{CAPTURE_VARIABLE} is {asked[:80]!r}: use {known}")
+    return found
 
 
 @contextlib.contextmanager
@@ -71,4 +74,8 @@ def capturing(chosen: Capture) -> Generator[None]:
 
 @cache
 def _by_environment() -> Capture:
-    return capture_of(os.environ)
+    try:
+        return capture_of(os.environ)
+    except SettingsError as error:  # a process of ours says so when it starts; this one is another application's
+        _log.warning("no content is captured: %s", error)
+        return Capture()

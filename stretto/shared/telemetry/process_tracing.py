@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from stretto.shared.telemetry.capture import capture_of
 from stretto.shared.telemetry.variables import Environment, is_disabled, said
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def tracing_of(environ: Environment = os.environ) -> "Tracing | None":
     """
     if is_disabled(environ):
         return None
+    capture_of(environ)  # what is wrong with it is said now, not at the first call of a model
     from stretto.shared.telemetry.tracing import Tracing, is_hosted
 
     return None if is_hosted() else Tracing.of(environ)
