@@ -1,13 +1,15 @@
 """AgentCard: how a process announces itself, again and again, for as long as it lives."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AwareDatetime, Field, JsonValue
 
 from stretto.bus.message import Message, Value
 from stretto.bus.subjects import Token
 
-__all__ = ["AgentCard", "ModelHealth"]
+__all__ = ["SUPERVISOR_ROLE", "AgentCard", "ModelHealth"]
+
+SUPERVISOR_ROLE: Final = "supervisor"
 
 
 class ModelHealth(Value):
@@ -33,7 +35,8 @@ class AgentCard(Message):
     Attributes:
         role: for an agent its role; `supervisor` and `memory` for those services.
         instance: unique to the process.
-        slots: how many tasks it may run at once; `busy` of them are taken.
+        slots: how many tasks it may run at once; `busy` of them are taken. A supervisor has no slots, and is busy with
+            the open runs that it looks after.
         models: the model chain it thinks with, first choice first.
         health: how the models of the chain did lately, in its order.
         leaving: its last word: it takes no more work.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from stretto import __version__
-from stretto.bus.agent_card import AgentCard
+from stretto.bus.agent_card import SUPERVISOR_ROLE, AgentCard
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError
@@ -27,7 +27,6 @@ from stretto.supervisor.shard import KEPT_STATES, Shard
 __all__ = ["SUPERVISOR_ROLE", "Supervisor"]
 
 _log = logging.getLogger(__name__)
-SUPERVISOR_ROLE = "supervisor"
 _SERVICES = frozenset({SUPERVISOR_ROLE, MEMORY_ROLE})
 _LOOK_AROUND_S = 2.0
 
