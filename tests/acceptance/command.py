@@ -105,7 +105,11 @@ class Stretto:
     @property
     def environment(self) -> dict[str, str]:
         # Whoever runs the tests may have keys: no test is to use them.
-        clean = {name: one for name, one in os.environ.items() if not (name.startswith("STRETTO_") or name in KEYS)}
+        clean = {
+            name: one
+            for name, one in os.environ.items()
+            if not (name.startswith(("STRETTO_", "OTEL_")) or name in KEYS)
+        }
         path = f"{Path(STRETTO).parent}{os.pathsep}{clean.get('PATH', '')}"
         return clean | {"STRETTO_DATA_DIR": str(self.data_dir), "PATH": path, "NO_COLOR": "1"} | self.variables
 

@@ -233,19 +233,23 @@ def test_a_full_queue_drops_what_comes_and_waits_for_nobody() -> None:
 
 def test_what_is_given_up_is_counted_and_the_exporter_closed() -> None:
     slow, losses = _Slow(), Losses("otlp", "there")
-    queue = SpanQueue(slow, limits=QueueLimits(delay_s=60, batch=1), losses=losses)
+    queue = SpanQueue(Watched(slow, losses=losses), limits=QueueLimits(delay_s=60, batch=1), losses=losses)
     _end(queue, _spans(3))
+    finished = _finish(queue)
     assert slow.begun.wait(_LIMIT_S)
     queue.give_up()
-    assert (losses.since_taken, slow.closed.is_set()) == (2, True)
+    assert (losses.since_taken, slow.closed.is_set()) == (3, True), "the one in hand too"
+    slow.fails = True
     slow.let_go.set()
+    assert finished.wait(_LIMIT_S)
+    assert losses.since_taken == 3, "each is counted once"
 
 
 def test_an_exporters_defect_costs_its_batch_alone() -> None:
     slow, losses = _Slow(), Losses("otlp", "there")
     slow.let_go.set()
     slow.fails = True
-    queue = SpanQueue(slow, limits=QueueLimits(delay_s=60), losses=losses)
+    queue = SpanQueue(Watched(slow, losses=losses), limits=QueueLimits(delay_s=60), losses=losses)
     _end(queue, _spans(2))
     assert queue.force_flush()
     assert (losses.since_taken, queue.is_answered) == (2, False)

@@ -56,7 +56,8 @@ class QueueLimits:
 
 
 class SpanQueue(SpanProcessor):
-    """Hands ended spans to `exporter`, in their order. When it is full, those that come are dropped, and `losses` is told.
+    """Hands ended spans to `exporter`, in their order. When it is full, those that come are dropped, and `losses` is told. What the
+    exporter does not deliver it tells by itself.
 
     In place of the SDK's BatchSpanProcessor, which does not count what it drops, and whose end cannot be waited for without a thread more.
     """
@@ -132,8 +133,7 @@ class SpanQueue(SpanProcessor):
             try:
                 self._exporter.export(batch)
             except Exception as error:  # noqa: BLE001 (an exporter's defect must not end the thread: the next batch may go)
-                self._losses.lost(len(batch))
-                _log.debug("spans cannot be exported", exc_info=error)
+                _log.warning("spans cannot be exported: %s", type(error).__name__)
             finally:
                 self._began_at = None
 
