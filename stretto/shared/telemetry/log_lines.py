@@ -53,7 +53,7 @@ class JsonLines(logging.Formatter):
         raised = raised_in(record, texts=self._texts)
         if raised:
             said["error"] = _as_json(raised)
-        return json.dumps({name: value for name, value in said.items() if value != ""}, ensure_ascii=False)
+        return _in_one_line(json.dumps({name: one for name, one in said.items() if one != ""}, ensure_ascii=False))
 
 
 class TextLines(logging.Formatter):
@@ -127,7 +127,7 @@ def _in_short(work: Work) -> str:
 
 def _in_one_line(text: str) -> str:
     """A line of a log must not be able to look like two, or to speak to a terminal."""
-    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _home(place: str) -> str:
