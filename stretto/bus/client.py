@@ -11,6 +11,7 @@ from stretto.bus.codec import encode_body
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope, new_id, open_envelope
 from stretto.bus.errors import Conflict, DecodeError, RunExists, TimedOut
+from stretto.bus.hops import Sending
 from stretto.bus.jetstream import Stored
 from stretto.bus.message import Message
 from stretto.bus.run_log import RunLog, stand_ins
@@ -90,10 +91,12 @@ class Client:
         key = self.key(run)
         envelope = Envelope.of(request, tenant=self._tenant, run=run, sender=self._principal)
         subject = self._subjects.request(key, self._principal)
+        packed, anyone = await self._wire.pack(envelope), self._subjects.any_request(key)
         try:
-            await self._connection.jetstream.store(
-                subject, await self._wire.pack(envelope), expect=0, expect_on=self._subjects.any_request(key)
-            )
+            with Sending(self._subjects.run_template("request"), run=run, message_id=envelope.id) as sending:
+                await self._connection.jetstream.store(
+                    subject, packed, expect=0, expect_on=anyone, headers=sending.headers
+                )
         except Conflict as error:
             if not await self._is_mine(key, subject, envelope):
                 raise RunExists(f"run {run} belongs to another request: choose another run id") from error
@@ -126,7 +129,10 @@ class Client:
         payload, after = await self._wire.pack(envelope), 0
         while True:
             try:
-                return await self._connection.jetstream.store(subject, payload, expect=after, expect_on=anyone)
+                with Sending(self._subjects.run_template("command"), run=run, message_id=envelope.id) as sending:
+                    return await self._connection.jetstream.store(
+                        subject, payload, expect=after, expect_on=anyone, headers=sending.headers
+                    )
             except Conflict:
                 newer = [one for one in await self._log.all_on(key, anyone) if one.seq > after]
                 standing = next((one for one in await self._logs.opened(newer) if counts(one)), None)

@@ -3,9 +3,11 @@
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Body, Envelope, open_envelope
 from stretto.bus.errors import Conflict, DecodeError
+from stretto.bus.hops import Sending
 from stretto.bus.jetstream import Stored
 from stretto.bus.message import Message
 from stretto.bus.subjects import RunKey, Subjects
+from stretto.bus.tracing import headers_of
 from stretto.bus.wire import Wire
 
 __all__ = ["RunLog"]
@@ -25,13 +27,12 @@ class RunLog:
         Raises:
             Conflict: somebody else appended. An append of one's own that was sent twice is no conflict: its sequence is returned.
         """
-        try:
-            return await self._connection.jetstream.store(subject, await self._wire.pack(envelope), expect=after)
-        except Conflict:
-            mine = await self._written_by(key, subject, envelope)
-            if mine is None:
-                raise
-            return mine
+        packed = await self._wire.pack(envelope)
+        if not subject.startswith(f"{self._subjects.run(key)}."):  # a step, of which the agent's own spans tell
+            return await self._store(key, subject, packed, envelope, after, headers_of())
+        kind = subject.split(".", 6)[5]
+        with Sending(self._subjects.run_template(kind), run=key.run, message_id=envelope.id) as sending:
+            return await self._store(key, subject, packed, envelope, after, sending.headers)
 
     async def append_next(self, key: RunKey, subject: str, message: Message, envelope: Envelope, *, after: int) -> int:
         """As `append`, but what is no message of the type of `message`, which `envelope` holds, does not count: it is written behind junk.
@@ -98,6 +99,17 @@ class RunLog:
             return None
         counts = (envelope.tenant, envelope.run) == (key.tenant, key.run) and body.fits(stored.subject)
         return (envelope, body) if counts else None
+
+    async def _store(
+        self, key: RunKey, subject: str, packed: bytes, envelope: Envelope, after: int, headers: dict[str, str]
+    ) -> int:
+        try:
+            return await self._connection.jetstream.store(subject, packed, expect=after, headers=headers)
+        except Conflict:
+            mine = await self._written_by(key, subject, envelope)
+            if mine is None:
+                raise
+            return mine
 
     async def _written_by(self, key: RunKey, subject: str, envelope: Envelope) -> int | None:
         there = await self.last(key, subject)

@@ -26,8 +26,6 @@ _DAY_S = 86_400
 _SUSPECT_DELIVERIES = 2
 _RATES_S = 300
 _SPANS_S = 72 * 3_600
-_SPANS_BYTES = 2**30
-"""Of all that is kept they alone have a limit of size: they are many, and a run's story is told without them too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +260,8 @@ def _rates(deployment: Deployment) -> StreamSpec:
 
 
 def _spans(deployment: Deployment) -> StreamSpec:
-    """What the processes tell of their work, in batches; the oldest makes room."""
+    """What the processes tell of their work, in batches. A run's spans take about as much as its log, and are kept for days, not for
+    months. A limit of size would be taken off what the server may store from the start."""
     s = deployment.subjects
     return StreamSpec(
         name=s.stream("SPANS"),
@@ -270,8 +269,6 @@ def _spans(deployment: Deployment) -> StreamSpec:
             "subjects": [f"{s.prefix}.span.*"],
             **_kept_by_age(deployment),
             "max_age": _SPANS_S * _NANOS,
-            "max_bytes": _SPANS_BYTES,
-            "discard": "old",
             **_unsynced(deployment),
         },
     )

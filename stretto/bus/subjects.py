@@ -291,6 +291,17 @@ class Subjects:
         """Where it is written what became of a dead letter."""
         return f"{self.prefix}.dead-settled.{check_token(letter_id, 'letter id')}"
 
+    # Templates, for those who tell of messages: as many as there are kinds of them
+
+    def run_template(self, kind: str) -> str:
+        return f"{self.prefix}.run.{{run}}.{kind}"
+
+    def task_template(self) -> str:
+        return f"{self.prefix}.task.{{role}}"
+
+    def memory_template(self) -> str:
+        return f"{self.prefix}.memory.{{verb}}"
+
     # Stream names
 
     def stream(self, name: str) -> str:

@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 
+from opentelemetry.util.types import AttributeValue
+
 from stretto.bus.connection import Connection
+from stretto.bus.conventions import ATTEMPT, TASK
 from stretto.bus.envelope import Envelope
 from stretto.bus.errors import BusError, Busy, Conflict, DecodeError
+from stretto.bus.hops import Sending
 from stretto.bus.jetstream import Stored
 from stretto.bus.provisioning import provision
 from stretto.bus.streams import Deployment, task_stream
@@ -81,9 +85,14 @@ class TaskQueue:
         """
         await self.provision(key.role)
         subject, packed = self._deployment.subjects.task(key, resumption), await self._wire.pack(envelope)
+        template = self._deployment.subjects.task_template()
+        of_task: dict[str, AttributeValue] = {TASK: key.task, ATTEMPT: key.attempt}
         for _ in range(_TRIES):
-            with contextlib.suppress(Conflict):
-                await self._connection.jetstream.store(subject, packed, expect=0)
+            with (
+                contextlib.suppress(Conflict),
+                Sending(template, run=key.run.run, message_id=envelope.id, attributes=of_task) as sending,
+            ):
+                await self._connection.jetstream.store(subject, packed, expect=0, headers=sending.headers)
                 return
             there = await self._connection.jetstream.last(self._deployment.subjects.tasks_stream(key.role), subject)
             # What is gone by now may have been something else. If it was the task, once more does no harm: who gets it looks what is done.

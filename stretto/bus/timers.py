@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope
 from stretto.bus.errors import Conflict
+from stretto.bus.hops import Sending
 from stretto.bus.subjects import RunKey, Subjects
 from stretto.bus.wire import Wire
 
@@ -26,11 +27,14 @@ class Timers:
         # Up to the next whole millisecond: a timer that fires before its time would find that nothing is due yet.
         whole = (at.astimezone(UTC) + timedelta(microseconds=999)).isoformat(timespec="milliseconds")
         subject, target = self._subjects.schedule(key, name), self._subjects.timer(key, name)
-        headers = {"Nats-Schedule": f"@at {whole.replace('+00:00', 'Z')}", _TARGET: target}
+        when = {"Nats-Schedule": f"@at {whole.replace('+00:00', 'Z')}", _TARGET: target}
         packed, after = await self._wire.pack(envelope), 0
+        template = self._subjects.run_template("schedule")
         while True:
             try:
-                await self._connection.jetstream.store(subject, packed, expect=after, headers=headers)
+                with Sending(template, run=key.run, message_id=envelope.id) as sending:
+                    headers = {**when, **sending.headers}
+                    await self._connection.jetstream.store(subject, packed, expect=after, headers=headers)
             except Conflict:
                 there = await self._connection.jetstream.last(self._subjects.runs_stream(key.shard), subject)
                 if there is None or there.headers.get(_TARGET) == target:

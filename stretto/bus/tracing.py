@@ -25,6 +25,7 @@ from stretto.bus.conventions import ERROR_TYPE, LINK
 
 __all__ = [
     "Ids",
+    "begin",
     "chosen_ids",
     "fail",
     "headers_of",
@@ -106,6 +107,16 @@ def parent_here(run: str) -> tuple[Context | None, Sequence[Link]]:
     return _under(root), (Link(current, {LINK: "caller"}),) if current.is_valid else ()
 
 
+def begin(
+    name: str, parent: Context | None, kind: SpanKind, attributes: Attributes | None, links: Sequence[Link] = ()
+) -> Span:
+    """Start a span, which the caller ends. It is not the current one."""
+    # Not the API's own way to mark errors: that puts their texts into the span.
+    return _TRACER.start_span(
+        name, parent, kind, attributes, links, record_exception=False, set_status_on_exception=False
+    )
+
+
 @contextlib.contextmanager
 def span(
     name: str,
@@ -121,17 +132,8 @@ def span(
     if not is_on():
         yield trace.INVALID_SPAN
         return
-    # Not the API's own way to mark errors: that puts their texts into the span.
     with (
-        _TRACER.start_span(
-            name,
-            parent,
-            kind,
-            attributes,
-            links,
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as begun,
+        begin(name, parent, kind, attributes, links) as begun,
         trace.use_span(begun, record_exception=False, set_status_on_exception=False),
     ):
         try:

@@ -28,8 +28,11 @@ from tools.protocol_subjects import pattern
 ROOT = Path(__file__).parents[2]
 DOC = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SCHEMA = json.loads((ROOT / "docs" / "protocol.schema.json").read_text(encoding="utf-8"))
-NO_SUBJECTS = {"parse_run", "suspected", "stream", "runs_stream", "tasks_stream"}
-"""Methods of `Subjects` that read a subject or name a stream."""
+NO_SUBJECTS = {
+    *("parse_run", "suspected", "stream", "runs_stream", "tasks_stream"),
+    *(name for name in vars(Subjects) if name.endswith("_template")),
+}
+"""Methods of `Subjects` that read a subject, name a stream, or name a kind of subjects to people."""
 WILDCARDS = {
     "turns",
     "tasks_of",
