@@ -143,6 +143,19 @@ def status(as_json: Json = False) -> None:
 
 
 @app.command()
+def top(
+    once: Annotated[bool, typer.Option("--once", help="Print it once, as plain text.")] = False,
+    interval: Annotated[float, typer.Option(min=0.5, max=60, help="Seconds between two looks.")] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """A live screen of roles, queues, agents, runs, spending and what went wrong; `q` ends it. `--json` prints it once."""
+    from stretto.cli.execute import execute
+    from stretto.cli.top import top
+
+    execute(lambda settings: top(settings, once=once, as_json=as_json, interval_s=interval), as_json=as_json)
+
+
+@app.command()
 def costs(
     by: Annotated[
         Literal["tenant", "day", "role", "model", "playbook"] | None,

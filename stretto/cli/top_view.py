@@ -1,0 +1,179 @@
+"""Top view: a moment of a deployment as lines of a screen."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from stretto.bus.agent_card import AgentCard, ModelHealth
+from stretto.cli.dollars import dollars
+from stretto.cli.moments import span
+from stretto.cli.terminal import printable
+from stretto.cli.top_moment import Moment, health_of
+from stretto.cli.top_pulse import Happening, Rate
+from stretto.shared.figures import Lately, RoleFigures
+
+__all__ = ["Line", "Look", "top_lines"]
+
+Look = Literal["plain", "title", "heading", "good", "bad", "busy", "dim"]
+_STATES: Final = {"ready": "", "open": " (left alone)", "half_open": " (tried again)", "unset": " (not set up)"}
+_SHORT: Final = 8
+_LEAST_EVENTS: Final = 3
+_LEAST_ROLES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the screen, no longer than it is wide, and how it looks."""
+
+    text: str
+    look: Look = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    title: str
+    is_number: bool = False
+
+
+_ROLES: Final = (
+    _Column("ROLE"),
+    _Column("ALIVE", is_number=True),
+    _Column("BUSY", is_number=True),
+    _Column("QUEUED", is_number=True),
+    _Column("OLDEST", is_number=True),
+    _Column("DONE/MIN", is_number=True),
+    _Column("FAILED", is_number=True),
+    _Column("MODELS"),
+)
+_AGENTS: Final = (_Column("AGENT"), _Column("BUSY", is_number=True), _Column("UP", is_number=True), _Column("MODELS"))
+_EVENTS: Final = (_Column("TIME"), _Column("RUN"), _Column("EVENT"))
+
+
+def top_lines(moment: Moment, *, width: int, height: int | None = None) -> list[Line]:
+    """The lines for a screen of this size; with no height all there are. Roles come first, then the newest events, then the agents."""
+    head = _head(moment)
+    roles = _table(_ROLES, [_role_row(one, moment) for one in moment.figures.roles], width)
+    agents = _table(_AGENTS, [_agent_row(one, moment.figures.at) for one in moment.cards], width)
+    events = _table(_EVENTS, [_event_row(one) for one in moment.happenings], width) if moment.happenings else []
+    if height is not None:
+        left = height - len(head)
+        roles = _cut(roles, max(left, _LEAST_ROLES))
+        left -= len(roles)
+        kept = min(len(events), 1 + _LEAST_EVENTS)
+        agents = _cut(agents, left - kept)
+        events = events[: max(0, left - len(agents))]
+    lines = [*head, *roles, *agents, *events]
+    return [Line(_clip(one.text, width), one.look) for one in (lines if height is None else lines[:height])]
+
+
+def _head(moment: Moment) -> list[Line]:
+    figures = moment.figures
+    runs = figures.runs
+    parked = "?" if runs.parked is None else f"{runs.parked:,}"
+    lines = [
+        Line(f"stretto top  {moment.at:%H:%M:%S}  {printable(moment.url)}  prefix {moment.prefix}", "title"),
+        Line(f"runs    {runs.in_flight:,} in flight  {parked} parked  {runs.backlog:,} messages to take in"),
+    ]
+    if figures.lately is not None:
+        lines.append(_lately(figures.lately, figures.at))
+    letters = figures.dead_letters
+    if letters:
+        lines.append(Line(f"dead    {letters:,} letters: stretto dead list", "bad"))
+    if moment.notice:
+        lines.append(Line(moment.notice, "bad"))
+    return lines
+
+
+def _lately(lately: Lately, now: datetime) -> Line:
+    usage = lately.usage
+    ended = lately.ended
+    bad = "  ".join(f"{ended[one]:,} {one}" for one in ("failed", "cancelled", "rejected") if ended.get(one))
+    tokens = usage.input_tokens + usage.output_tokens
+    return Line(
+        f"{f'{span((now - lately.since).total_seconds())}':<8}{ended.get('completed', 0):,} completed"
+        f"{f'  {bad}' if bad else ''}  {dollars(usage.cost_usd)}  {_short(tokens)} tokens  {lately.retries:,} retries"
+    )
+
+
+def _role_row(role: RoleFigures, moment: Moment) -> tuple[tuple[str, ...], Look]:
+    queue, health = role.queue, health_of(role.role, moment.cards)
+    rate = None if moment.rates is None else moment.rates.get(role.role, Rate())
+    told = rate is not None and (queue is not None or rate != Rate())
+    suspects = f"  {queue.suspects} suspect" if queue and queue.suspects else ""
+    cells = (
+        role.role,
+        str(role.alive),
+        f"{role.busy}/{role.slots}" if role.slots else str(role.busy),
+        _short(queue.waiting) if queue else "",
+        span(queue.oldest_s) if queue and queue.waiting else "",
+        _short(rate.done) if rate and told else "",
+        _short(rate.failed) if rate and told else "",
+        (_models(health) if role.alive else "nobody serves it") + suspects,
+    )
+    look: Look = "plain"
+    if not role.alive or (health and all(one.state != "ready" for one in health)):
+        look = "bad"
+    elif role.busy:
+        look = "busy"
+    return cells, look
+
+
+def _agent_row(card: AgentCard, now: datetime) -> tuple[tuple[str, ...], Look]:
+    up = span((now - card.started_at).total_seconds())
+    busy = f"{card.busy}/{card.slots}" if card.slots else str(card.busy)
+    health = card.health or [ModelHealth(model=name) for name in card.models]
+    cells = (card.instance, busy, up, _models(health))
+    return cells, "busy" if card.busy else "plain"
+
+
+def _event_row(happening: Happening) -> tuple[tuple[str, ...], Look]:
+    at = f"{happening.at.astimezone():%H:%M:%S}"
+    return (at, happening.run[:_SHORT], happening.text), "plain"
+
+
+def _models(health: Iterable[ModelHealth]) -> str:
+    """The chain, without the names of providers: they are long, and models' names say who made them."""
+    return ", ".join(f"{one.model.partition(':')[2] or one.model}{_STATES[one.state]}" for one in health)
+
+
+def _table(columns: Sequence[_Column], rows: Sequence[tuple[tuple[str, ...], Look]], width: int) -> list[Line]:
+    """A heading and the rows. The last column takes what is left of the width; the first one gives way where that is too little."""
+    texts = [tuple(printable(cell) for cell in cells) for cells, _ in rows]
+    *fixed, last = columns
+    widths = [max([len(column.title), *(len(row[number]) for row in texts)]) for number, column in enumerate(fixed)]
+    least = max(len(last.title), min(max((len(row[-1]) for row in texts), default=0), width // 4))
+    over = sum(widths) + 2 * len(widths) + least - width
+    widths[0] -= max(0, min(over, widths[0] - max(len(fixed[0].title), width // 4)))
+
+    def line(cells: Sequence[str]) -> str:
+        shown = [
+            f"{cell:>{size}}" if column.is_number else f"{_clip(cell, size):<{size}}"
+            for cell, column, size in zip(cells, fixed, widths, strict=False)
+        ]
+        return "  ".join([*shown, cells[-1]])
+
+    heading = Line(f"{line([column.title for column in columns]):<{width}}", "heading")
+    return [heading, *(Line(line(cells), look) for cells, (_, look) in zip(texts, rows, strict=True))]
+
+
+def _cut(lines: list[Line], height: int) -> list[Line]:
+    """As many as there is room for, and how many there are besides."""
+    if len(lines) <= height:
+        return lines
+    if height < 2:
+        return []
+    return [*lines[: height - 1], Line(f"... and {len(lines) - height + 1} more", "dim")]
+
+
+def _clip(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def _short(number: int) -> str:
+    """A number in at most five characters or so."""
+    for size, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
+        if number >= size:
+            scale = 1_000 if unit == "k" else size
+            return f"{number / scale:.1f}{unit}" if number < 100 * scale else f"{number // scale}{unit}"
+    return str(number)
