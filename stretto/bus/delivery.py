@@ -58,6 +58,12 @@ class Delivery:
         tokens = self._reply.split(".")
         return tokens[2 if len(tokens) == 9 else 4]
 
+    @property
+    def consumer(self) -> str:
+        """The durable consumer that delivered it."""
+        tokens = self._reply.split(".")
+        return tokens[3 if len(tokens) == 9 else 5]
+
     async def ack(self) -> None:
         """Say that it is done. Not fenced: it counts even after the lease has run out, so it must mean no more."""
         await self._connection.publish(self._reply, b"+ACK")

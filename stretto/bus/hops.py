@@ -3,8 +3,9 @@
 https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/ and .../messaging-metrics/
 """
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import Token
 from types import TracebackType
 from typing import Final, Self
@@ -33,7 +34,7 @@ from stretto.bus.conventions import (
 from stretto.bus.delivery import Delivery
 from stretto.bus.errors import Conflict
 
-__all__ = ["Handling", "Sending", "from_stream"]
+__all__ = ["Handling", "Sending", "from_stream", "tell_message"]
 
 _METER = metrics.get_meter("stretto", __version__)
 _BOUNDARIES_S: Final = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
@@ -50,47 +51,10 @@ _HANDLED_S = _METER.create_histogram(
     explicit_bucket_boundaries_advisory=_BOUNDARIES_S,
 )
 
-
-class _Hop:
-    """Both ends have this in common: a span, if anybody records it, and a measure."""
-
-    __slots__ = ("_began", "_destination", "_span")
-    _span: Span | None
-    _began: float
-
-    def __init__(self, destination: str) -> None:
-        self._destination = destination
-
-    def _begin(
-        self,
-        operation: str,
-        type_: str,
-        kind: SpanKind,
-        parent: Context | None,
-        links: tuple[Link, ...],
-        more: Mapping[str, AttributeValue],
-    ) -> Span:
-        attributes: dict[str, AttributeValue] = {
-            MESSAGING_SYSTEM: "nats",
-            MESSAGING_OPERATION_NAME: operation,
-            MESSAGING_OPERATION_TYPE: type_,
-            MESSAGING_DESTINATION: self._destination,
-            **more,
-        }
-        return tracing.begin(f"{operation} {self._destination}", parent, kind, attributes, links)
-
-    def _labels(self, operation: str, error: type[BaseException] | None) -> dict[str, AttributeValue]:
-        labels: dict[str, AttributeValue] = {
-            MESSAGING_SYSTEM: "nats",
-            MESSAGING_OPERATION_NAME: operation,
-            MESSAGING_DESTINATION: self._destination,
-        }
-        if error is not None:
-            labels[ERROR_TYPE] = error.__name__
-        return labels
+Attributes = Mapping[str, AttributeValue]
 
 
-class Sending(_Hop):
+class Sending:
     """`with Sending(...) as sending:` around sending one message of a run, with `sending.headers` among its headers. What is refused
     because another message is there already (`Conflict`) was not sent: it is not told.
 
@@ -101,24 +65,28 @@ class Sending(_Hop):
         headers: how the message tells its receiver where its span belongs; empty where nobody records spans.
     """
 
-    __slots__ = ("_attributes", "_message_id", "_run", "headers")
+    __slots__ = ("_attributes", "_began", "_destination", "_message_id", "_run", "_span", "headers")
+    _began: float
 
-    def __init__(
-        self, destination: str, *, run: str, message_id: str, attributes: Mapping[str, AttributeValue] | None = None
-    ) -> None:
-        super().__init__(destination)
+    def __init__(self, destination: str, *, run: str, message_id: str, attributes: Attributes | None = None) -> None:
+        self._destination = destination
         self._run = run
         self._message_id = message_id
         self._attributes = attributes
+        self._span: Span | None = None
         self.headers: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        self._span = None
         if tracing.is_on():
             parent, links = tracing.parent_here(self._run)
-            known = {MESSAGING_MESSAGE_ID: self._message_id, MESSAGING_CONVERSATION_ID: self._run}
-            more = {**known, **self._attributes} if self._attributes else known
-            self._span = self._begin("send", "send", SpanKind.PRODUCER, parent, tuple(links), more)
+            attributes: dict[str, AttributeValue] = {
+                **_labels("send", self._destination),
+                MESSAGING_MESSAGE_ID: self._message_id,
+                MESSAGING_CONVERSATION_ID: self._run,
+            }
+            if self._attributes:
+                attributes.update(self._attributes)
+            self._span = tracing.begin(_name("send", self._destination), parent, SpanKind.PRODUCER, attributes, links)
             self.headers = tracing.headers_of(self._span)
         self._began = time.perf_counter()
         return self
@@ -128,53 +96,72 @@ class Sending(_Hop):
     ) -> None:
         if kind is Conflict:
             return  # a span that never ends is never told
-        _SENT_S.record(time.perf_counter() - self._began, self._labels("send", kind))
+        _SENT_S.record(
+            time.perf_counter() - self._began, _labels("send", self._destination, kind.__name__ if kind else "")
+        )
         if self._span is not None:
             if isinstance(error, Exception):
                 tracing.fail(self._span, error)
             self._span.end()
 
 
-class Handling(_Hop):
-    """`with Handling(...):` around what is done about one message of a run: the current span within the block.
+class Handling:
+    """`with Handling(...):` around what is done about one message: the current span within the block.
 
     Args:
         destination: the template of its subject, with few values.
+        run: empty for what belongs to none.
+        message_id: where it is known already; see `tell_message`.
         headers: the message's.
         attributes: more of it, as from `from_stream`.
         links: to what it goes on from.
     """
 
-    __slots__ = ("_attributes", "_headers", "_links", "_message_id", "_run", "_token")
-    _token: Token[Context] | None
+    __slots__ = (
+        "_attributes",
+        "_began",
+        "_destination",
+        "_headers",
+        "_links",
+        "_message_id",
+        "_run",
+        "_span",
+        "_token",
+    )
+    _began: float
+    _token: Token[Context]
 
     def __init__(
         self,
         destination: str,
         *,
         run: str,
-        message_id: str,
         headers: Mapping[str, str] | None,
-        attributes: Mapping[str, AttributeValue] | None = None,
-        links: tuple[Link, ...] = (),
+        message_id: str = "",
+        attributes: Attributes | None = None,
+        links: Sequence[Link] = (),
     ) -> None:
-        super().__init__(destination)
+        self._destination = destination
         self._run = run
         self._message_id = message_id
         self._headers = headers
         self._attributes = attributes
         self._links = links
+        self._span: Span | None = None
 
     def __enter__(self) -> Self:
-        self._span, self._token = None, None
         if tracing.is_on():
             parent, links = tracing.parent_from(self._headers, self._run)
-            more = {
-                MESSAGING_MESSAGE_ID: self._message_id,
-                MESSAGING_CONVERSATION_ID: self._run,
-                **(self._attributes or {}),
-            }
-            self._span = self._begin("process", "process", SpanKind.CONSUMER, parent, (*links, *self._links), more)
+            attributes = dict(_labels("process", self._destination))
+            if self._message_id:
+                attributes[MESSAGING_MESSAGE_ID] = self._message_id
+            if self._run:
+                attributes[MESSAGING_CONVERSATION_ID] = self._run
+            if self._attributes:
+                attributes.update(self._attributes)
+            self._span = tracing.begin(
+                _name("process", self._destination), parent, SpanKind.CONSUMER, attributes, (*links, *self._links)
+            )
             self._token = contexts.attach(trace.set_span_in_context(self._span))
         self._began = time.perf_counter()
         return self
@@ -182,22 +169,47 @@ class Handling(_Hop):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _HANDLED_S.record(time.perf_counter() - self._began, self._labels("process", kind))
+        _HANDLED_S.record(
+            time.perf_counter() - self._began, _labels("process", self._destination, kind.__name__ if kind else "")
+        )
         if self._span is not None:
-            if self._token is not None:
-                contexts.detach(self._token)
+            contexts.detach(self._token)
             if isinstance(error, Exception):
                 tracing.fail(self._span, error)
             self._span.end()
 
 
-def from_stream(delivery: Delivery, group: str) -> Mapping[str, AttributeValue]:
-    """What is told of a message that the durable consumer `group` delivered."""
+def tell_message(message_id: str) -> None:
+    """Say which message is handled here, as soon as it is known."""
+    trace.get_current_span().set_attribute(MESSAGING_MESSAGE_ID, message_id)
+
+
+def from_stream(delivery: Delivery) -> Attributes | None:
+    """What is told of a message that a durable consumer delivered."""
     if not tracing.is_on():
-        return {}
+        return None
     return {
-        MESSAGING_CONSUMER_GROUP: group,
+        MESSAGING_CONSUMER_GROUP: delivery.consumer,
         MESSAGING_STREAM: delivery.stream,
         MESSAGING_SEQUENCE: delivery.seq,
         MESSAGING_DELIVERY: delivery.deliveries,
     }
+
+
+@functools.cache
+def _name(operation: str, destination: str) -> str:
+    return f"{operation} {destination}"
+
+
+@functools.cache
+def _labels(operation: str, destination: str, error: str = "") -> dict[str, AttributeValue]:
+    """What messages have in common: few values, to measure by. Not to be changed."""
+    labels: dict[str, AttributeValue] = {
+        MESSAGING_SYSTEM: "nats",
+        MESSAGING_OPERATION_NAME: operation,
+        MESSAGING_OPERATION_TYPE: operation,
+        MESSAGING_DESTINATION: destination,
+    }
+    if error:
+        labels[ERROR_TYPE] = error
+    return labels

@@ -8,12 +8,17 @@ No span holds content: an error is told by its type, never by its text.
 """
 
 import contextlib
+import functools
 import hashlib
-from collections.abc import Generator, Mapping, Sequence
-from contextvars import ContextVar
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
 from datetime import datetime
+from types import TracebackType
 from typing import Final, NamedTuple
 
+from opentelemetry import context as contexts
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags
@@ -24,12 +29,15 @@ from stretto import __version__
 from stretto.bus.conventions import ERROR_TYPE, LINK
 
 __all__ = [
+    "Current",
     "Ids",
     "begin",
     "chosen_ids",
     "fail",
     "headers_of",
+    "ids_of",
     "is_on",
+    "link_from",
     "parent_from",
     "parent_here",
     "root_of",
@@ -42,6 +50,11 @@ __all__ = [
 _TRACER = trace.get_tracer("stretto", __version__)
 _PROPAGATOR = TraceContextTextMapPropagator()
 _HALF: Final = (1 << 64) - 1
+_OFF: Final = (trace.ProxyTracerProvider, trace.NoOpTracerProvider)
+_TRACEPARENT: Final = "traceparent"
+_OURS: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_NOTHING: Final = contextlib.nullcontext(trace.INVALID_SPAN)
+_KNOWN_ROOTS: Final = 4_096
 
 Attributes = Mapping[str, AttributeValue]
 
@@ -59,7 +72,7 @@ chosen_ids: ContextVar[Ids | None] = ContextVar("chosen_ids", default=None)
 
 def is_on() -> bool:
     """Whether anybody records spans. Where nobody does, all here costs next to nothing."""
-    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+    return type(trace.get_tracer_provider()) not in _OFF
 
 
 def trace_of(run: str) -> str:
@@ -67,34 +80,48 @@ def trace_of(run: str) -> str:
     return hashlib.sha256(run.encode()).hexdigest()[:32]
 
 
+@functools.lru_cache(maxsize=_KNOWN_ROOTS)
 def root_of(run: str) -> SpanContext:
     """The root of the run's trace. Its span id is the lower half of the trace's id, so that it can be known for a root."""
     trace_id = int(trace_of(run), 16)
     return SpanContext(trace_id, trace_id & _HALF, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
+def ids_of(name: str) -> Ids:
+    """A span id that follows from a name, for what may be told twice."""
+    return Ids(0, int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+
+
 def headers_of(span: Span | None = None) -> dict[str, str]:
-    """The W3C trace context of a span (by default the current one), as it travels in the headers of messages. No baggage travels."""
-    headers: dict[str, str] = {}
-    context = None if span is None else trace.set_span_in_context(span)
-    _PROPAGATOR.inject(headers, context)
-    return headers
+    """The W3C trace context of a span (by default the current one), as it travels in the headers of messages. Neither baggage nor
+    `tracestate` travels."""
+    said = (span or trace.get_current_span()).get_span_context()
+    if not said.is_valid:
+        return {}
+    return {_TRACEPARENT: f"00-{said.trace_id:032x}-{said.span_id:016x}-{said.trace_flags:02x}"}
 
 
 def parent_from(headers: Mapping[str, str] | None, run: str) -> tuple[Context, Sequence[Link]]:
-    """What a span about a message of the run hangs under: the span that sent the message, or else the run's root.
+    """What a span about a message of the run hangs under: the span that sent the message, or else the run's root. Outside of all runs (no
+    `run`) it is the one that sent the message, or none.
 
     A message by hand may say any trace: what belongs to another one is linked to.
     """
     if not is_on():
         return Context(), ()
+    said = _said(headers)
+    if not run:
+        return (_under(said) if said else Context()), ()
     root = root_of(run)
-    # Not `tracestate`: that is free text of whoever sent the message, and would stand in every span below.
-    carried = {"traceparent": (headers or {}).get("traceparent", "")}
-    said = trace.get_current_span(_PROPAGATOR.extract(carried, Context())).get_span_context()
-    if said.is_valid and said.trace_id == root.trace_id:
-        return _under(said), ()
-    return _under(root), (Link(said, {LINK: "caller"}),) if said.is_valid else ()
+    if said is None or said.trace_id != root.trace_id:
+        return _under(root), (Link(said, {LINK: "caller"}),) if said else ()
+    return _under(said), ()
+
+
+def link_from(headers: Mapping[str, str] | None, run: str, how: str) -> tuple[Link, ...]:
+    """A link to the span of the run that a message's headers name; none where they name none of it."""
+    said = _said(headers) if is_on() else None
+    return (Link(said, {LINK: how}),) if said and said.trace_id == root_of(run).trace_id else ()
 
 
 def parent_here(run: str) -> tuple[Context | None, Sequence[Link]]:
@@ -117,7 +144,6 @@ def begin(
     )
 
 
-@contextlib.contextmanager
 def span(
     name: str,
     *,
@@ -125,22 +151,34 @@ def span(
     attributes: Attributes | None = None,
     parent: Context | None = None,
     links: Sequence[Link] = (),
-) -> Generator[Span]:
+) -> AbstractContextManager[Span]:
     """A span about the block, the current one in it, under `parent` or the current span. What is raised marks it as failed, by its type;
-    a cancellation does not. Yields a span that records nothing where tracing is off.
+    a cancellation does not. Gives a span that records nothing where tracing is off.
     """
-    if not is_on():
-        yield trace.INVALID_SPAN
-        return
-    with (
-        begin(name, parent, kind, attributes, links) as begun,
-        trace.use_span(begun, record_exception=False, set_status_on_exception=False),
-    ):
-        try:
-            yield begun
-        except Exception as error:
-            fail(begun, error)
-            raise
+    return Current(begin(name, parent, kind, attributes, links)) if is_on() else _NOTHING
+
+
+class Current:
+    """`with Current(span):` it is the current span within the block, and ends with it. What is raised marks it as failed, by its type; a
+    cancellation does not."""
+
+    __slots__ = ("_span", "_token")
+    _token: Token[Context]
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> Span:
+        self._token = contexts.attach(trace.set_span_in_context(self._span))
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        contexts.detach(self._token)
+        if isinstance(error, Exception):
+            fail(self._span, error)
+        self._span.end()
 
 
 def fail(span: Span, error: Exception | str) -> None:
@@ -188,6 +226,21 @@ def write_root(
         ids=Ids(root.trace_id, root.span_id),
         error=error,
     )
+
+
+def _said(headers: Mapping[str, str] | None) -> SpanContext | None:
+    """The span that headers name."""
+    # Not `tracestate`: that is free text of whoever sent the message, and would stand in every span below.
+    carried = headers.get(_TRACEPARENT) if headers else None
+    if carried is None:
+        return None
+    ours = _OURS.fullmatch(carried)
+    if ours:  # as we write it: quicker than the propagator, which all else is left to
+        said = SpanContext(int(ours[1], 16), int(ours[2], 16), is_remote=True, trace_flags=TraceFlags(int(ours[3], 16)))
+    else:
+        context = _PROPAGATOR.extract({_TRACEPARENT: carried}, Context())
+        said = trace.get_current_span(context).get_span_context()
+    return said if said.is_valid else None
 
 
 def _under(parent: SpanContext) -> Context:
