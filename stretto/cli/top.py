@@ -5,7 +5,7 @@ import contextlib
 import shutil
 import sys
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from stretto.bus.address import shown
@@ -58,7 +58,7 @@ class _Watch:
     def __init__(self, settings: Settings, *, interval_s: float) -> None:
         self._settings = settings
         self._interval_s = interval_s
-        self._pulse = Pulse()
+        self._pulse = Pulse(since=datetime.now(UTC))
         self._over = asyncio.Event()
         self._resized = asyncio.Event()
         self._moment: Moment | None = None

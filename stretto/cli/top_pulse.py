@@ -22,7 +22,8 @@ __all__ = ["MINUTE_S", "Happening", "Pulse", "Rate", "listening"]
 MINUTE_S: Final = 60
 _KEPT: Final = 50
 _KINDS: Final = ("result.>", "question.>", "answer")
-_SHORT: Final = 8
+_LEAST_S: Final = 5.0
+"""What came within less than that says nothing of a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +37,22 @@ class Happening:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Within the last minute; of supervisors runs, of others attempts at tasks."""
+    """Of supervisors runs, of others attempts at tasks.
 
-    done: int = 0
+    Attributes:
+        done_per_min: how many went well, by the last minute, or by the time since somebody listens.
+        failed: within the last minute.
+    """
+
+    done_per_min: float = 0.0
     failed: int = 0
 
 
 class Pulse:
-    """Counts results and answers, and keeps what did not go well. What it misses it does not count: it only listens."""
+    """Counts results and answers from `since` on, and keeps what did not go well. What it misses it does not count: it only listens."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, since: datetime) -> None:
+        self._since = since
         self._seconds: dict[int, Counter[tuple[str, bool]]] = {}
         self._happenings: deque[Happening] = deque(maxlen=_KEPT)
 
@@ -82,7 +89,8 @@ class Pulse:
         total: Counter[tuple[str, bool]] = Counter()
         for counted in self._seconds.values():
             total += counted
-        return {role: Rate(total[role, True], total[role, False]) for role, _ in total}
+        over_s = min(MINUTE_S, max(_LEAST_S, (now - self._since).total_seconds()))
+        return {role: Rate(total[role, True] * MINUTE_S / over_s, total[role, False]) for role, _ in total}
 
     def happenings(self) -> Sequence[Happening]:
         """The newest first."""

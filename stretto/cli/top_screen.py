@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -54,11 +55,23 @@ def open_screen(*, on_quit: Callable[[], None], on_resize: Callable[[], None]) -
     """The terminal for the length of the block; what stood there comes back. `q` calls `on_quit`."""
     console = Console()
     with (
+        _no_logs(),
         _keys(on_quit),
         _resizes(on_resize),
         Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False, redirect_stdout=False) as live,
     ):
         yield Screen(live, console)
+
+
+@contextlib.contextmanager
+def _no_logs() -> Generator[None]:
+    """Lines of a log would be written across the screen; that the server is away is shown there."""
+    if sys.stderr.isatty():
+        logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from stretto.bus.agent_card import AgentCard, ModelHealth
 from stretto.cli.dollars import dollars
-from stretto.cli.moments import span
+from stretto.cli.moments import since, span
 from stretto.cli.terminal import printable
 from stretto.cli.top_moment import Moment, health_of
 from stretto.cli.top_pulse import Happening, Rate
@@ -18,6 +18,7 @@ __all__ = ["Line", "Look", "top_lines"]
 Look = Literal["plain", "title", "heading", "good", "bad", "busy", "dim"]
 _STATES: Final = {"ready": "", "open": " (left alone)", "half_open": " (tried again)", "unset": " (not set up)"}
 _SHORT: Final = 8
+_USUAL_PREFIX: Final = "stretto"
 _LEAST_EVENTS: Final = 3
 _LEAST_ROLES: Final = 3
 
@@ -52,7 +53,7 @@ _EVENTS: Final = (_Column("TIME"), _Column("RUN"), _Column("EVENT"))
 
 def top_lines(moment: Moment, *, width: int, height: int | None = None) -> list[Line]:
     """The lines for a screen of this size; with no height all there are. Roles come first, then the newest events, then the agents."""
-    head = _head(moment)
+    head = _head(moment, width)
     roles = _table(_ROLES, [_role_row(one, moment) for one in moment.figures.roles], width)
     agents = _table(_AGENTS, [_agent_row(one, moment.figures.at) for one in moment.cards], width)
     events = _table(_EVENTS, [_event_row(one) for one in moment.happenings], width) if moment.happenings else []
@@ -67,48 +68,54 @@ def top_lines(moment: Moment, *, width: int, height: int | None = None) -> list[
     return [Line(_clip(one.text, width), one.look) for one in (lines if height is None else lines[:height])]
 
 
-def _head(moment: Moment) -> list[Line]:
+def _head(moment: Moment, width: int) -> list[Line]:
     figures = moment.figures
     runs = figures.runs
     parked = "?" if runs.parked is None else f"{runs.parked:,}"
+    prefix = "" if moment.prefix == _USUAL_PREFIX else f"  prefix {moment.prefix}"
+    letters = figures.dead_letters
     lines = [
-        Line(f"stretto top  {moment.at:%H:%M:%S}  {printable(moment.url)}  prefix {moment.prefix}", "title"),
-        Line(f"runs    {runs.in_flight:,} in flight  {parked} parked  {runs.backlog:,} messages to take in"),
+        Line(_apart(f"stretto top  {printable(moment.url)}{prefix}", f"{moment.at:%H:%M:%S}", width), "title"),
+        Line(
+            _apart(
+                f"runs    {runs.in_flight:,} in flight   {parked} parked   backlog {runs.backlog:,}",
+                f"dead letters {letters:,}",
+                width,
+            ),
+            "bad" if letters else "plain",
+        ),
     ]
     if figures.lately is not None:
         lines.append(_lately(figures.lately, figures.at))
-    letters = figures.dead_letters
-    if letters:
-        lines.append(Line(f"dead    {letters:,} letters: stretto dead list", "bad"))
     if moment.notice:
         lines.append(Line(moment.notice, "bad"))
     return lines
 
 
 def _lately(lately: Lately, now: datetime) -> Line:
-    usage = lately.usage
-    ended = lately.ended
-    bad = "  ".join(f"{ended[one]:,} {one}" for one in ("failed", "cancelled", "rejected") if ended.get(one))
+    usage, ended = lately.usage, lately.ended
+    seconds = max(1.0, (now - lately.since).total_seconds())
+    done, failed = ended.get("completed", 0), ended.get("failed", 0)
+    others = "".join(f"   {ended[one]:,} {one}" for one in ("cancelled", "rejected") if ended.get(one))
     tokens = usage.input_tokens + usage.output_tokens
     return Line(
-        f"{f'{span((now - lately.since).total_seconds())}':<8}{ended.get('completed', 0):,} completed"
-        f"{f'  {bad}' if bad else ''}  {dollars(usage.cost_usd)}  {_short(tokens)} tokens  {lately.retries:,} retries"
+        f"{span(seconds):<8}{done:,} completed ({_per_min(done * 60 / seconds)}/min)   {failed:,} failed{others}"
+        f"   {dollars(usage.cost_usd)}   {_short(tokens)} tokens   {lately.retries:,} retries"
     )
 
 
 def _role_row(role: RoleFigures, moment: Moment) -> tuple[tuple[str, ...], Look]:
     queue, health = role.queue, health_of(role.role, moment.cards)
-    rate = None if moment.rates is None else moment.rates.get(role.role, Rate())
-    told = rate is not None and (queue is not None or rate != Rate())
+    rate = moment.rates.get(role.role, Rate() if queue else None) if moment.rates is not None else None
     suspects = f"  {queue.suspects} suspect" if queue and queue.suspects else ""
     cells = (
         role.role,
         str(role.alive),
         f"{role.busy}/{role.slots}" if role.slots else str(role.busy),
         _short(queue.waiting) if queue else "",
-        span(queue.oldest_s) if queue and queue.waiting else "",
-        _short(rate.done) if rate and told else "",
-        _short(rate.failed) if rate and told else "",
+        _for(queue.oldest_s) if queue and queue.waiting else "",
+        _per_min(rate.done_per_min) if rate else "",
+        _short(rate.failed) if rate else "",
         (_models(health) if role.alive else "nobody serves it") + suspects,
     )
     look: Look = "plain"
@@ -120,11 +127,12 @@ def _role_row(role: RoleFigures, moment: Moment) -> tuple[tuple[str, ...], Look]
 
 
 def _agent_row(card: AgentCard, now: datetime) -> tuple[tuple[str, ...], Look]:
-    up = span((now - card.started_at).total_seconds())
+    up = _for((now - card.started_at).total_seconds())
     busy = f"{card.busy}/{card.slots}" if card.slots else str(card.busy)
     health = card.health or [ModelHealth(model=name) for name in card.models]
-    cells = (card.instance, busy, up, _models(health))
-    return cells, "busy" if card.busy else "plain"
+    failures = [(one.last_failure_at, one.last_failure) for one in health if one.last_failure_at]
+    last = "".join(f"; {failure} {since(at, now)}" for at, failure in failures and [max(failures)])
+    return (card.instance, busy, up, f"{_models(health)}{last}"), "busy" if card.busy else "plain"
 
 
 def _event_row(happening: Happening) -> tuple[tuple[str, ...], Look]:
@@ -164,6 +172,21 @@ def _cut(lines: list[Line], height: int) -> list[Line]:
     if height < 2:
         return []
     return [*lines[: height - 1], Line(f"... and {len(lines) - height + 1} more", "dim")]
+
+
+def _apart(left: str, right: str, width: int) -> str:
+    return f"{left}{' ' * max(2, width - len(left) - len(right))}{right}"
+
+
+def _for(seconds: float) -> str:
+    """A span that fits a column: `0.3 s`, `45 s`, `12 min`, `3 h 5 min`."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    return span(seconds if seconds < 60 else seconds - seconds % 60)
+
+
+def _per_min(rate: float) -> str:
+    return f"{rate:.1f}" if 0 < rate < 10 else _short(round(rate))
 
 
 def _clip(text: str, width: int) -> str:
