@@ -16,6 +16,7 @@ from stretto.shared.memory.elements import visible
 from stretto.shared.memory.errors import MemoryFailed
 from stretto.shared.models.protocol import Purse, ToolCall, ToolOutcome, ToolSpec
 from stretto.shared.money.errors import MoneyError
+from stretto.shared.telemetry.counters import counted_call
 from stretto.shared.telemetry.execute_tool import execute_tool, tell_result
 from stretto.shared.tools.errors import ToolArgumentsWrong, ToolError, ToolTimedOut
 from stretto.shared.tools.limits import LimitedTool, ToolLimits
@@ -98,7 +99,7 @@ class Toolbox:
     async def _call(self, tool: Tool, arguments: dict[str, JsonValue], key: str, call_id: str | None) -> JsonValue:
         limits, keep = (tool.limits, tool.keep) if isinstance(tool, LimitedTool) else (ToolLimits(), None)
         grant = await self._purse.for_tool(tool.name) if self._purse else None
-        with execute_tool(tool, arguments, call_id=call_id) as span:
+        with counted_call(tool.name), execute_tool(tool, arguments, call_id=call_id) as span:
             try:
                 result = await self._limited(tool, arguments, key, limits)
             except Exception as error:

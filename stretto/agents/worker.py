@@ -9,6 +9,7 @@ from typing import Any
 from stretto import __version__
 from stretto.agents.agent import Agent
 from stretto.agents.attempt import Attempt
+from stretto.agents.ending import ending_of
 from stretto.agents.gate import Stop
 from stretto.agents.live_text import LiveText
 from stretto.agents.outcome import failure_of
@@ -38,6 +39,7 @@ from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.chain import ModelChain
 from stretto.shared.models.protocol import Hop, Model
 from stretto.shared.money.purse import BudgetPurse
+from stretto.shared.telemetry.counters import counted_attempt
 from stretto.shared.tools.protocol import Tool
 
 __all__ = ["Worker"]
@@ -166,8 +168,9 @@ class Worker:
             return Ack()
         starting = asyncio.get_running_loop().call_later(_SHOWN_AFTER_S, self._tell_start, key)
         try:
-            with self._withdrawals.watch(attempt):
+            with self._withdrawals.watch(attempt), counted_attempt(key.role, key.attempt) as count:
                 ended = await attempt.run()
+                count(ending_of(ended))
         finally:
             starting.cancel()
         match ended:

@@ -21,6 +21,7 @@ from stretto.shared.models.provider_settings import BUILT_IN
 from stretto.shared.models.providers import Providers
 from stretto.shared.prompt_folder import load_prompts
 from stretto.shared.settings import Settings, SettingsError
+from stretto.shared.telemetry.breaker_gauge import tell_breakers
 
 __all__ = ["Choice", "Models", "check_model", "check_models", "choice_of", "choices", "model_of"]
 
@@ -94,6 +95,7 @@ class Models:
         self._environment = environment
         self._prompts = load_prompts(settings.prompts)
         self._breakers = Breakers()
+        tell_breakers(self._breakers)
         self._rooms = Rooms(providers.settings, windows=providers.prices)
         self.open: Callable[[str], Model] = cache(partial(model_of, providers=providers, embed=embed))
 

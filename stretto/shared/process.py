@@ -22,6 +22,7 @@ from stretto.shared.money.books import Books
 from stretto.shared.money.price_book import PriceBook
 from stretto.shared.settings import Settings
 from stretto.shared.telemetry.logs import name_process
+from stretto.shared.telemetry.process_metrics import metering_of
 from stretto.shared.telemetry.process_tracing import tracing_of
 
 __all__ = ["Process", "Service", "host_token", "open_process", "serve"]
@@ -77,7 +78,7 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def open_process(settings: Settings, role: str, *, url: str | None = None) -> AsyncGenerator[Process]:
-    """Connect as a process of `role`, and have its spans recorded; wait for a server that is still starting.
+    """Connect as a process of `role`, and have its spans recorded and its metrics told; wait for a server that is still starting.
 
     Raises:
         SettingsError: a standard variable of OpenTelemetry says what cannot be.
@@ -87,7 +88,7 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
     address = url or settings.nats_url or "nats://127.0.0.1:4222"
     instance = _instance(role)
     name_process(role, instance)
-    tracing = tracing_of()
+    tracing, metering = tracing_of(), metering_of()
     async with await Connection.open(settings.connection(address, name=role, wait_s=_SERVER_WAIT_S)) as connection:
         artifacts = Artifacts(connection=connection, subjects=deployment.subjects)
         wire = Wire(artifacts=artifacts)
@@ -105,6 +106,8 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
                 await stack.enter_async_context(
                     tracing.open(connection, subjects=deployment.subjects, service=role, instance=instance)
                 )
+            if metering is not None:
+                await stack.enter_async_context(metering.open(service=role, instance=instance))
             await stack.enter_async_context(books)
             yield Process(
                 settings=settings,

@@ -16,7 +16,9 @@ from stretto.bus.provisioning import provision
 from stretto.bus.registry import Announcer, Registry
 from stretto.bus.streams import Deployment, deployment_streams
 from stretto.bus.wire import Wire
+from stretto.shared.figures import FigureReader
 from stretto.shared.memory.service import MEMORY_ROLE
+from stretto.shared.telemetry.deployment_gauges import DeploymentGauges
 from stretto.supervisor.abandoned import AbandonedTasks
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.decide import Limits
@@ -72,6 +74,12 @@ class Supervisor:
             for number in range(deployment.shards)
         ]
         self._abandoned = AbandonedTasks(connection=connection, deployment=deployment, wire=wire, instance=instance)
+        self._gauges = DeploymentGauges(
+            figures=FigureReader(
+                connection=connection, deployment=deployment, wire=wire, registry=self._registry, lately_s=None
+            ),
+            is_ours=self._speaks_for_all,
+        )
         self._reconnected = asyncio.Event()
         self._server_id = connection.server_id
 
@@ -86,7 +94,10 @@ class Supervisor:
         announcer = Announcer(connection=self._connection, subjects=self._deployment.subjects, card=self._card)
         try:
             async with self._registry, asyncio.TaskGroup() as group:
-                beside = [group.create_task(work) for work in (announcer.run(), self._look_around(), self._resume())]
+                beside = [
+                    group.create_task(work)
+                    for work in (announcer.run(), self._look_around(), self._resume(), self._gauges.run())
+                ]
                 try:
                     async with asyncio.TaskGroup() as serving:
                         serving.create_task(self._abandoned.run())
@@ -128,6 +139,12 @@ class Supervisor:
             started_at=self._started_at,
             busy=self.open_runs,
         )
+
+    def _speaks_for_all(self) -> bool:
+        """Whether it falls to this supervisor to tell what holds of the whole deployment."""
+        if self._deployment.pinned:
+            return self._shards[0].is_ours
+        return self._instance == min((card.instance for card in self._registry.alive(SUPERVISOR_ROLE)), default="")
 
     async def _provision(self) -> None:
         for spec in deployment_streams(self._deployment):

@@ -69,6 +69,7 @@ class Breaker:
         clock: Clock | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self.always = always
         self._model = model
         self._now = now
         self._circuit = CircuitBreaker(
@@ -167,3 +168,7 @@ class Breakers:
             always = not name or provider == "scripted"
             self._breakers[model] = Breaker(model, always=always, clock=self._clock, now=self._now)
         return self._breakers[model]
+
+    def states(self) -> list[tuple[str, str]]:
+        """The models whose breakers may open, each with its `ModelHealth.state`. For any thread."""
+        return [(name, one.health.state) for name, one in list(self._breakers.items()) if not one.always]

@@ -15,6 +15,7 @@ from stretto.shared.money.errors import BudgetSpent, PriceUnknown
 from stretto.shared.money.ledger import Ledger
 from stretto.shared.money.price import Priced, Prices
 from stretto.shared.money.wording import amount_text
+from stretto.shared.telemetry.counters import budget_refused, budget_spent
 
 __all__ = ["BudgetPurse", "Budgeted", "nanos_of"]
 
@@ -95,10 +96,11 @@ class BudgetPurse:
                 reach("agent.reserved")
                 granted = [how.output_tokens for how in found if isinstance(how, Granted)]
                 tokens = min(granted, default=ask.output_tokens)
-                return BudgetGrant([one.ledger for one in accounts], reservation, tokens)
+                return BudgetGrant(accounts, reservation, tokens)
             _give_back([one for one, how in zip(accounts, found, strict=True) if isinstance(how, Granted)], reservation)
             for one, how in short:
                 if how.retry_at is None:
+                    budget_refused(one.account, how.unit)
                     raise _spent(one, how, what)
             one, how = short[0]
             left_s = (how.retry_at - self._now()).total_seconds() if how.retry_at else 0.0
@@ -113,9 +115,9 @@ class BudgetGrant:
         output_tokens: how long its reply may get.
     """
 
-    def __init__(self, ledgers: Sequence[Ledger], reservation: str, output_tokens: int) -> None:
+    def __init__(self, accounts: Sequence[Budgeted], reservation: str, output_tokens: int) -> None:
         self.reservation = reservation
-        self._ledgers = ledgers
+        self._accounts = accounts
         self._output_tokens = output_tokens
 
     @property
@@ -131,7 +133,9 @@ class BudgetGrant:
             model_calls=usage.model_calls,
             tool_calls=usage.tool_calls,
         )
-        await asyncio.gather(*(ledger.settle(self.reservation, took) for ledger in self._ledgers))
+        await asyncio.gather(*(one.ledger.settle(self.reservation, took) for one in self._accounts))
+        for one in self._accounts:
+            budget_spent(one.account, usage.cost_usd)
 
 
 def nanos_of(usd: float) -> int:

@@ -36,6 +36,7 @@ from stretto.bus.conventions import (
 from stretto.shared.models.exchange import Ask, Said
 from stretto.shared.telemetry.capture import capture
 from stretto.shared.telemetry.content import answered, asked
+from stretto.shared.telemetry.counters import model_called
 from stretto.shared.telemetry.foreign import foreign
 from stretto.shared.telemetry.work import work_attributes
 
@@ -76,6 +77,7 @@ class Chat:
 
     def __init__(self, *, provider: str, model: str, base_url: str | None = None) -> None:
         self._name = f"chat {model}"
+        self._model = model
         self._labels: dict[str, AttributeValue] = {
             GEN_AI_OPERATION: "chat",
             GEN_AI_PROVIDER: provider,
@@ -138,6 +140,7 @@ class Chat:
             if tokens:
                 _TOKENS.record(tokens, {**labels, GEN_AI_TOKEN_TYPE: kind})
         _SECONDS.record(seconds, {**labels, ERROR_TYPE: error} if error else labels)
+        model_called(self._model, said.usage, error=error)
 
 
 def _server(base_url: str) -> dict[str, AttributeValue]:
