@@ -241,7 +241,13 @@ class Connection:
                     await subscription.unsubscribe()
 
     async def request(
-        self, subject: str, payload: bytes, *, timeout_s: float | None = None, resend: bool = False
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout_s: float | None = None,
+        resend: bool = False,
     ) -> Msg:
         """Ask and return the first reply. With `resend` it is asked again after a reconnect, for what may be done twice.
 
@@ -249,7 +255,7 @@ class Connection:
             Unreachable: nobody serves `subject`.
             TimedOut: no reply in time.
         """
-        reply = await self._exchange(subject, payload, None, timeout_s or self._options.timeout_s, resend=resend)
+        reply = await self._exchange(subject, payload, headers, timeout_s or self._options.timeout_s, resend=resend)
         if status_of(reply) == NO_RESPONDERS:
             raise Unreachable(f"nobody serves {subject}")
         return reply

@@ -1,6 +1,7 @@
 """Step log: where the steps of one attempt are stored, beside the log of its run."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stretto.bus.connection import Connection
@@ -26,11 +27,13 @@ class Found:
     Attributes:
         over: it has its result, or the run its answer: there is nothing left to do.
         steps, intents: in the order in which they were stored.
+        context: headers of the last of them: they say which span it was recorded in.
     """
 
     over: bool
     steps: tuple[Step, ...] = ()
     intents: tuple[Intent, ...] = ()
+    context: Mapping[str, str] | None = None
 
 
 class StepLog:
@@ -64,6 +67,7 @@ class StepLog:
         stream = self._subjects.runs_stream(self._key.run.shard)
         found = await self._connection.jetstream.last_of(stream, [*ends, self._subjects.steps(self._key)])
         entries: list[Step | Intent] = []
+        context: Mapping[str, str] | None = None
         for stored in found:
             if stored.subject in ends:
                 if await self._stands(stored, ends[stored.subject]):
@@ -72,10 +76,12 @@ class StepLog:
             entry = await self._entry(stored)
             if entry is not None:
                 entries.append(entry)
+                context = stored.headers
         return Found(
             over=False,
             steps=tuple(one for one in entries if isinstance(one, Step)),
             intents=tuple(one for one in entries if isinstance(one, Intent)),
+            context=context,
         )
 
     async def write(self, entry: Entry, *, message_id: str) -> tuple[Entry, bool]:

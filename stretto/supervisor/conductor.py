@@ -29,6 +29,7 @@ from stretto.supervisor.facts import Answered, Decided
 from stretto.supervisor.open_runs import OpenRun
 from stretto.supervisor.reading import FactReader
 from stretto.supervisor.roles import PLANNER
+from stretto.supervisor.spans import planning, tell_run
 from stretto.supervisor.state import RunState, evolve
 from stretto.supervisor.unfinished import UnfinishedWork
 from stretto.supervisor.withdrawal import Withdrawal
@@ -122,7 +123,11 @@ class Conductor:
         state = await self.fold(run)
         if state.request is None and not state.is_over:
             answer = Answer(state="rejected", reason=f"the request cannot be read: {reason}")
-            await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer))
+            written = await self._log.write_once(
+                run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)
+            )
+            if written:
+                tell_run(run.key, state, answer, self._clock.now())
 
     def _decide(self, run: OpenRun, state: RunState) -> Orders:
         now = self._clock.now()
@@ -136,7 +141,8 @@ class Conductor:
         """The events that begin a run; or that turn it away, while there is no room for it."""
         if run.crowded:
             return (_busy("too many runs are open"),)
-        events = await self._chooser.choose(request, self._registry.alive())
+        with planning("supervisor"):
+            events = await self._chooser.choose(request, self._registry.alive())
         full = sorted(_roles(events) & set(self._backlog.roles))
         if full:
             return (_busy(f"the queue of {full[0]} is full"),)
@@ -186,6 +192,7 @@ class Conductor:
         if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)):
             return await self.fold(run, known=state.last_seq, shows=lambda found: found.is_over)
         reach("supervisor.answered")
+        tell_run(run.key, state, answer, self._clock.now())
         await self._withdrawal.withdraw(run.key, orders.outstanding)
         return evolve(state, Answered(state.last_seq + 1, self._now(run), answer))
 

@@ -14,6 +14,7 @@ from stretto.shared.contracts.proposal import PlanProposal
 from stretto.shared.models.protocol import Document
 from stretto.shared.prompt import Prompts
 from stretto.supervisor.roles import PLANNER
+from stretto.supervisor.spans import planning
 
 __all__ = ["Planner", "PlannerTask"]
 
@@ -55,12 +56,13 @@ class Planner(Agent[PlannerTask, PlanProposal]):
             for position, problem in enumerate(task.problems, start=1)
         ]
         await ctx.progress(f"planning with {len(task.roles)} roles")
-        reply = await ctx.model.generate(
-            PlanProposal,
-            instructions=self._prompts.render("supervisor/planner", mending=task.previous is not None),
-            question=task.request,
-            documents=documents,
-        )
+        with planning(PLANNER):
+            reply = await ctx.model.generate(
+                PlanProposal,
+                instructions=self._prompts.render("supervisor/planner", mending=task.previous is not None),
+                question=task.request,
+                documents=documents,
+            )
         return reply.output
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from stretto.bus.delivery import Delivery
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import DecodeError, Unverified
+from stretto.bus.hops import tell_message
 from stretto.bus.jetstream import Stored
 from stretto.bus.run_log import stand_ins
 from stretto.bus.subjects import RunSubject, Subjects, TaskKey
@@ -44,22 +45,24 @@ class FactReader:
         Raises:
             DecodeError: it brings none.
         """
-        return await self._read(
-            place, Stored(delivery.subject, delivery.seq, delivery.at, delivery.data, delivery.headers)
-        )
+        stored = Stored(delivery.subject, delivery.seq, delivery.at, delivery.data, delivery.headers)
+        envelope = await self._open(place, stored)
+        tell_message(envelope.id)
+        return _fact(place, envelope, stored.seq, stored.at)
 
     async def fold(self, log: list[Stored]) -> RunState:
         """The state that a run's log gives. What cannot be read counts for nothing: its delivery is dead-lettered."""
         state = RunState()
         for stored in log:
             try:
-                fact = await self._read(self._subjects.parse_run(stored.subject), stored)
+                place = self._subjects.parse_run(stored.subject)
+                fact = _fact(place, await self._open(place, stored), stored.seq, stored.at)
             except (DecodeError, ValueError):
                 continue
             state = evolve(state, fact)
         return state
 
-    async def _read(self, place: RunSubject, stored: Stored) -> Fact:
+    async def _open(self, place: RunSubject, stored: Stored) -> Envelope:
         if place.kind == "schedule":
             raise DecodeError("a timer that is set is no fact yet")
         principal = place.tail[0] if place.kind in {"request", "command"} else "unknown"
@@ -67,7 +70,7 @@ class FactReader:
         envelope = await self._wire.unpack(stored.data, stored.headers, defaults=defaults)
         if (envelope.tenant, envelope.run) != (place.key.tenant, place.key.run):
             raise Unverified("the envelope says another tenant or run than its subject")
-        return _fact(place, envelope, stored.seq, stored.at)
+        return envelope
 
 
 def _fact(place: RunSubject, envelope: Envelope, seq: int, at: datetime) -> Fact:

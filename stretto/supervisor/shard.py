@@ -11,11 +11,13 @@ from stretto.bus.dead_letters import DeadLetters
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.errors import DecodeError, RetryLater, StreamMissing
 from stretto.bus.failpoints import reach
+from stretto.bus.hops import Handling, from_stream
 from stretto.bus.registry import Registry
 from stretto.bus.server_clock import ServerClock
 from stretto.bus.streams import SUPERVISORS, Deployment
 from stretto.bus.subjects import RunSubject
 from stretto.bus.wire import Wire
+from stretto.bus.work import Work, working_on
 from stretto.supervisor.backlog import Backlog
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.conductor import Conductor
@@ -26,6 +28,7 @@ from stretto.supervisor.leases import Leases
 from stretto.supervisor.lookout import Lookout
 from stretto.supervisor.open_runs import OpenRun, OpenRuns
 from stretto.supervisor.reading import FactReader
+from stretto.supervisor.spans import tell_waits
 from stretto.supervisor.state import RunState, evolve
 
 __all__ = ["KEPT_STATES", "Shard"]
@@ -150,6 +153,14 @@ class Shard:
             place = self._subjects.parse_run(delivery.subject)
         except ValueError as error:
             return await self._bury(delivery, error)
+        key, template = place.key, self._subjects.run_template(place.kind)
+        with (
+            working_on(Work(key.tenant, key.run)),
+            Handling(template, run=key.run, headers=delivery.headers, attributes=from_stream(delivery)),
+        ):
+            return await self._serve(place, delivery)
+
+    async def _serve(self, place: RunSubject, delivery: Delivery) -> Disposition:
         try:
             async with self._runs.use(place.key) as run:
                 return await self._take(run, place, delivery)
@@ -168,6 +179,8 @@ class Shard:
         state = await self._state(run, fact, delivery)
         if state.request is None:
             return await self._dead.bury(delivery, "there is no such run", kind="unprocessable")
+        if delivery.deliveries == 1:
+            tell_waits(run.key, state, fact)
         run.now = max(run.now or delivery.at, delivery.at)
         run.crowded = self._leases.of(run.key) is None and len(self._leases) >= self._deployment.run_limit
         with self._leases.holding(run.key, delivery, state.origin_seq) as held:

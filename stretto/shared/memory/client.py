@@ -14,7 +14,9 @@ from stretto.bus.envelope import Body, Envelope, describe, open_envelope
 from stretto.bus.errors import BusError, Misconfigured, Refused, Unreachable
 from stretto.bus.message import Message
 from stretto.bus.subjects import Subjects
+from stretto.bus.tracing import headers_of
 from stretto.bus.wire import Wire
+from stretto.bus.work import current_work
 from stretto.shared.contracts.memory import (
     AddRecords,
     AroundRecord,
@@ -42,7 +44,10 @@ from stretto.shared.memory.errors import (
 )
 from stretto.shared.telemetry.memory_call import memory_call, tell_reply
 
-__all__ = ["MemoryClient"]
+__all__ = ["NO_RUN", "MemoryClient"]
+
+NO_RUN: Final = "none"
+"""The run of calls that belong to none."""
 
 _BATCH_RECORDS = 128
 _BATCH_CHARS = 150_000
@@ -145,7 +150,8 @@ class MemoryClient:
         return reply
 
     async def _reply(self, verb: str, call: Message, reply_type: type[Body]) -> Body:
-        envelope = Envelope.of(call, tenant=self._tenant, run="none", sender=self._sender)
+        work = current_work()
+        envelope = Envelope.of(call, tenant=self._tenant, run=work.run if work else NO_RUN, sender=self._sender)
         subject = self._subjects.memory(self._tenant, verb)
         try:
             msg = await self._ask(subject, await self._wire.pack(envelope))
@@ -167,7 +173,9 @@ class MemoryClient:
         while True:
             try:
                 # Every call may be done twice: a server that died in between took the reply with it.
-                return await self._connection.request(subject, payload, timeout_s=self._timeout_s, resend=True)
+                return await self._connection.request(
+                    subject, payload, headers=headers_of() or None, timeout_s=self._timeout_s, resend=True
+                )
             except Unreachable:
                 if asyncio.get_running_loop().time() >= give_up_at:
                     raise

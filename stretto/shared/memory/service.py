@@ -1,6 +1,7 @@
 """Memory service: the one owner of the vector store, reached by request and reply over the bus."""
 
 import asyncio
+import contextlib
 import logging
 import sys
 from array import array
@@ -14,10 +15,12 @@ from stretto.bus.agent_card import AgentCard
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import BusError, DecodeError
+from stretto.bus.hops import Handling
 from stretto.bus.message import Message
 from stretto.bus.registry import Announcer
 from stretto.bus.subjects import Subjects
 from stretto.bus.wire import Wire
+from stretto.bus.work import Work, working_on
 from stretto.shared.contracts.memory import (
     AddRecords,
     AroundRecord,
@@ -32,6 +35,7 @@ from stretto.shared.contracts.memory import (
     StatMemory,
     Vectors,
 )
+from stretto.shared.memory.client import NO_RUN
 from stretto.shared.memory.errors import MemoryFailed, MemoryRefused
 from stretto.shared.memory.protocol import Memory
 
@@ -117,12 +121,23 @@ class MemoryService:
             envelope = await self._wire.unpack(msg.data, msg.headers)
             if envelope.tenant != tenant:
                 raise MemoryRefused("the envelope says another tenant than its subject")  # noqa: TRY301 (answered below)
-            return await self._do(self._memory_of(tenant), verb, envelope)
+            with self._handling(msg, envelope):
+                return await self._do(self._memory_of(tenant), verb, envelope)
         except (DecodeError, MemoryFailed, ValueError) as error:
             return MemoryFailure(error=type(error).__name__, message=str(error))
         except Exception as error:  # noqa: BLE001 (the edge of a handler: one bad call must not end the service)
             _log.exception("%s failed", msg.subject)
             return MemoryFailure(error=type(error).__name__, message="the memory service failed; its log says where")
+
+    def _handling(self, msg: Msg, envelope: Envelope) -> contextlib.AbstractContextManager[object]:
+        """Tell of a call that belongs to a run."""
+        if envelope.run == NO_RUN:
+            return contextlib.nullcontext()
+        stack = contextlib.ExitStack()
+        stack.enter_context(working_on(Work(envelope.tenant, envelope.run)))
+        template = self._subjects.memory_template()
+        stack.enter_context(Handling(template, run=envelope.run, message_id=envelope.id, headers=msg.headers))
+        return stack
 
     async def _do(self, memory: Memory, verb: str, envelope: Envelope) -> Message:
         match verb:
@@ -158,7 +173,7 @@ class MemoryService:
         if not msg.reply:
             return
         tenant = msg.subject.split(".")[-2]
-        envelope = Envelope.of(message, tenant=tenant, run="none", sender=self._instance)
+        envelope = Envelope.of(message, tenant=tenant, run=NO_RUN, sender=self._instance)
         await self._connection.publish(msg.reply, await self._wire.pack(envelope))
 
 
