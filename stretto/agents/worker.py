@@ -11,6 +11,7 @@ from stretto.agents.agent import Agent
 from stretto.agents.attempt import Attempt
 from stretto.agents.ending import ending_of
 from stretto.agents.gate import Stop
+from stretto.agents.invocation import invoking
 from stretto.agents.live_text import LiveText
 from stretto.agents.outcome import failure_of
 from stretto.agents.panel import PanelOf, no_panel
@@ -23,15 +24,17 @@ from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import DecodeError, RetryLater, TooLarge, Unverified
 from stretto.bus.failpoints import reach
+from stretto.bus.hops import Handling, from_stream
 from stretto.bus.journal import Journal
 from stretto.bus.registry import Announcer
 from stretto.bus.run_log import RunLog
 from stretto.bus.server_clock import ServerClock
-from stretto.bus.step_log import StepLog
+from stretto.bus.step_log import Found, StepLog
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import RunKey, TaskKey
 from stretto.bus.task_queue import TaskQueue
 from stretto.bus.wire import Wire
+from stretto.bus.work import Work, working_on
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.question import Question
 from stretto.shared.contracts.task import RunTask, TaskResult
@@ -159,18 +162,44 @@ class Worker:
         except DecodeError as error:
             _log.warning("%s: dead letter: %s", delivery.subject, error)
             return await self._dead.bury(delivery, str(error), error=error)
+        conversation = task.conversation.id if task.conversation else ""
+        template, of_stream = self._subjects.task_template(), from_stream(delivery)
+        with (
+            working_on(Work(key.run.tenant, key.run.run, key.role, key.task, key.attempt, conversation)),
+            Handling(template, run=key.run.run, message_id=envelope.id, headers=delivery.headers, attributes=of_stream),
+        ):
+            return await self._do(key, task, envelope)
+
+    async def _do(self, key: TaskKey, task: RunTask, envelope: Envelope) -> Disposition:
+        steps = StepLog(
+            connection=self._connection,
+            subjects=self._subjects,
+            wire=self._wire,
+            key=key,
+            sender=self._instance,
+            cause=envelope.id,
+        )
+        reach("agent.before_look")
         try:
-            attempt = await self._attempt(key, task, envelope)
+            # At each delivery: what is acknowledged may come again, and what comes for the first time, as far as the server knows, may have
+            # been begun before it crashed.
+            found = await steps.look(result=TaskResult, answer=Answer)
         except RetryLater as error:
             _log.warning("how far %s %s came cannot be read now: %s", key.role, key.task, error)
             return _LATER
-        if attempt is None:
+        if found.over:
             return Ack()
+        attempt = self._attempt(key, task, envelope, steps, found)
         starting = asyncio.get_running_loop().call_later(_SHOWN_AFTER_S, self._tell_start, key)
         try:
-            with self._withdrawals.watch(attempt), counted_attempt(key.role, key.attempt) as count:
+            with (
+                self._withdrawals.watch(attempt),
+                counted_attempt(key.role, key.attempt) as count,
+                invoking(self._agent, tenant=key.run.tenant, instance=self._instance, found=found) as invocation,
+            ):
                 ended = await attempt.run()
                 count(ending_of(ended))
+                invocation.ended(ended)
         finally:
             starting.cancel()
         match ended:
@@ -192,22 +221,8 @@ class Worker:
             raise DecodeError(f"the task's run is in shard {task.shard} of {self._shards}")
         return key
 
-    async def _attempt(self, key: TaskKey, task: RunTask, envelope: Envelope) -> Attempt | None:
-        """The attempt as far as it came; None if it is over. To be looked at each time: what is acknowledged may come again, and what comes
-        for the first time, as far as the server knows, may have been begun before it crashed.
-        """
-        steps = StepLog(
-            connection=self._connection,
-            subjects=self._subjects,
-            wire=self._wire,
-            key=key,
-            sender=self._instance,
-            cause=envelope.id,
-        )
-        reach("agent.before_look")
-        found = await steps.look(result=TaskResult, answer=Answer)
-        if found.over:
-            return None
+    def _attempt(self, key: TaskKey, task: RunTask, envelope: Envelope, steps: StepLog, found: Found) -> Attempt:
+        """The attempt as far as it came."""
 
         async def put(question: Question) -> None:
             subject = self._subjects.question(key, question.position)
