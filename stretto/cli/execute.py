@@ -14,6 +14,7 @@ from stretto.cli.check import check_usage
 from stretto.cli.errors import ExitCode, Failure, failure_of
 from stretto.cli.terminal import printable
 from stretto.shared.settings import Settings, load_settings
+from stretto.shared.telemetry.log_guard import origin_of
 from stretto.shared.telemetry.logs import log_strays, set_up_logs
 
 __all__ = ["execute"]
@@ -50,7 +51,7 @@ def execute(command: Command, *, as_json: bool = False, is_service: bool = False
         if failure is None:
             if not is_log:
                 raise
-            _log.critical("ended by what nobody foresaw", exc_info=error)
+            _log.critical("ended by what nobody foresaw: %s", origin_of(error), exc_info=error)
             raise typer.Exit(ExitCode.FAILED) from None
         _log.info("where it came from", exc_info=error)
         if is_log:

@@ -74,7 +74,7 @@ class Pulse:
                 state = str(body.get("state", "failed"))
                 self._count(SUPERVISOR_ROLE, went_well=state == "completed", now=now)
                 if state != "completed":
-                    self._note(now, run, state)
+                    self._note(now, run, f"the run is {state}" if state != "failed" else "the run failed")
             case _:
                 pass
 

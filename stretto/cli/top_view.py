@@ -16,8 +16,9 @@ from stretto.shared.figures import Lately, RoleFigures
 __all__ = ["Line", "Look", "top_lines"]
 
 Look = Literal["plain", "title", "heading", "good", "bad", "busy", "dim"]
-_STATES: Final = {"ready": "", "open": " (left alone)", "half_open": " (tried again)", "unset": " (not set up)"}
+_STATES: Final = {"ready": "", "open": " open", "half_open": " half open", "unset": " unset"}
 _SHORT: Final = 8
+"""So much of a run's id is shown: enough to find it by."""
 _USUAL_PREFIX: Final = "stretto"
 _LEAST_EVENTS: Final = 3
 _LEAST_ROLES: Final = 3
@@ -55,7 +56,7 @@ def top_lines(moment: Moment, *, width: int, height: int | None = None) -> list[
     """The lines for a screen of this size; with no height all there are. Roles come first, then the newest events, then the agents."""
     head = _head(moment, width)
     roles = _table(_ROLES, [_role_row(one, moment) for one in moment.figures.roles], width)
-    agents = _table(_AGENTS, [_agent_row(one, moment.figures.at) for one in moment.cards], width)
+    agents = _table(_AGENTS, [_agent_row(one, moment.figures.at) for one in sorted(moment.cards, key=_is_well)], width)
     events = _table(_EVENTS, [_event_row(one) for one in moment.happenings], width) if moment.happenings else []
     if height is not None:
         left = height - len(head)
@@ -107,16 +108,16 @@ def _lately(lately: Lately, now: datetime) -> Line:
 def _role_row(role: RoleFigures, moment: Moment) -> tuple[tuple[str, ...], Look]:
     queue, health = role.queue, health_of(role.role, moment.cards)
     rate = moment.rates.get(role.role, Rate() if queue else None) if moment.rates is not None else None
-    suspects = f"  {queue.suspects} suspect" if queue and queue.suspects else ""
+    suspects = f"{queue.suspects} suspect; " if queue and queue.suspects else ""
     cells = (
         role.role,
         str(role.alive),
-        f"{role.busy}/{role.slots}" if role.slots else str(role.busy),
+        f"{role.busy}/{role.slots}" if role.slots else str(role.busy) if role.alive else "",
         _short(queue.waiting) if queue else "",
         _for(queue.oldest_s) if queue and queue.waiting else "",
         _per_min(rate.done_per_min) if rate else "",
         _short(rate.failed) if rate else "",
-        (_models(health) if role.alive else "nobody serves it") + suspects,
+        suspects + (_models(health) if role.alive else "nobody serves it"),
     )
     look: Look = "plain"
     if not role.alive or (health and all(one.state != "ready" for one in health)):
@@ -133,6 +134,10 @@ def _agent_row(card: AgentCard, now: datetime) -> tuple[tuple[str, ...], Look]:
     failures = [(one.last_failure_at, one.last_failure) for one in health if one.last_failure_at]
     last = "".join(f"; {failure} {since(at, now)}" for at, failure in failures and [max(failures)])
     return (card.instance, busy, up, f"{_models(health)}{last}"), "busy" if card.busy else "plain"
+
+
+def _is_well(card: AgentCard) -> bool:
+    return all(one.state == "ready" for one in card.health)
 
 
 def _event_row(happening: Happening) -> tuple[tuple[str, ...], Look]:
@@ -179,10 +184,15 @@ def _apart(left: str, right: str, width: int) -> str:
 
 
 def _for(seconds: float) -> str:
-    """A span that fits a column: `0.3 s`, `45 s`, `12 min`, `3 h 5 min`."""
-    if seconds < 10:
-        return f"{max(0.0, seconds):.1f} s"
-    return span(seconds if seconds < 60 else seconds - seconds % 60)
+    """A span that fits a column: `0.3s`, `45s`, `12m`, `3h05m`, `6d23h`."""
+    minutes = int(seconds) // 60
+    if seconds < 60:
+        return f"{max(0.0, seconds):.1f}s" if seconds < 10 else f"{int(seconds)}s"
+    if minutes < 60:
+        return f"{minutes}m"
+    if minutes < 24 * 60:
+        return f"{minutes // 60}h{minutes % 60:02}m"
+    return f"{minutes // 1_440}d{minutes % 1_440 // 60:02}h"
 
 
 def _per_min(rate: float) -> str:

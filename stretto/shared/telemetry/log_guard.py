@@ -13,7 +13,7 @@ from typing import Final
 
 from stretto.bus.errors import BusError
 
-__all__ = ["Raised", "is_let_in", "message_of", "raised_in"]
+__all__ = ["Raised", "is_let_in", "message_of", "origin_of", "raised_in"]
 
 _LIBRARIES: Final = frozenset(
     {
@@ -106,6 +106,14 @@ def raised_in(record: logging.LogRecord, *, texts: bool = False) -> Raised | Non
     """The error that the record tells of. `texts`: with what it says."""
     error = record.exc_info[1] if record.exc_info else None
     return _raised(error, texts=texts, depth=_DEPTH) if error else None
+
+
+def origin_of(error: BaseException) -> str:
+    """The type of an error, or of the first one in a group, and the place where it was raised, in a few words."""
+    if isinstance(error, BaseExceptionGroup):
+        return origin_of(error.exceptions[0])  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # of any errors
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {frames[-1].filename}:{frames[-1].lineno}" if frames else type(error).__name__
 
 
 def _raised(error: BaseException, *, texts: bool, depth: int) -> Raised:
