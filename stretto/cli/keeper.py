@@ -11,6 +11,7 @@ from stretto.bus.errors import BusError
 from stretto.bus.server import EmbeddedServer
 from stretto.cli.backoff import Backoff
 from stretto.cli.part import Part
+from stretto.shared.telemetry.prometheus import Address
 
 __all__ = ["Keeper", "KeptPart", "KeptServer"]
 
@@ -25,6 +26,7 @@ class Keeper(ABC):
         pid: of its process, while it has one.
         restarts: how often it was started again.
         problem: why it ended the last time.
+        metrics: where it serves its metrics; None where it does not.
     """
 
     def __init__(self, name: str, *, tell: Callable[[str], None], backoff: Backoff) -> None:
@@ -33,6 +35,7 @@ class Keeper(ABC):
         self.pid: int | None = None
         self.restarts = 0
         self.problem = ""
+        self.metrics: Address | None = None
         self._tell = tell
         self._backoff = backoff
         self._began_s = time.monotonic()
@@ -62,9 +65,18 @@ class KeptPart(Keeper):
     """A part with its log."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, url: str, log: Path, tell: Callable[[str], None], backoff: Backoff
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        url: str,
+        log: Path,
+        tell: Callable[[str], None],
+        backoff: Backoff,
+        metrics: Address | None = None,
     ) -> None:
         super().__init__(name, tell=tell, backoff=backoff)
+        self.metrics = metrics
         self._arguments = arguments
         self._url = url
         self._log = log
@@ -73,7 +85,13 @@ class KeptPart(Keeper):
     async def run(self) -> NoReturn:
         """Start it, and again whenever it ends. Cancelling leaves the process: `stop` ends it."""
         while True:
-            self._part = await Part.start(self.name, self._arguments, url=self._url, log=self._log)
+            self._part = await Part.start(
+                self.name,
+                self._arguments,
+                url=self._url,
+                log=self._log,
+                environment=self.metrics.environment if self.metrics else None,
+            )
             self._started(self._part.pid)
             code = await self._part.wait()
             await self._pause(

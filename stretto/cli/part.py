@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stretto.shared.telemetry.process_tracing import name_of_part
@@ -27,8 +27,10 @@ class Part:
         self._hurried = asyncio.Event()
 
     @classmethod
-    async def start(cls, name: str, arguments: Sequence[str], *, url: str, log: Path) -> "Part":
-        """Start it on the server at `url`.
+    async def start(
+        cls, name: str, arguments: Sequence[str], *, url: str, log: Path, environment: Mapping[str, str] | None = None
+    ) -> "Part":
+        """Start it on the server at `url`; `environment` comes on top of ours.
 
         Raises:
             OSError: the log cannot be written, or no process can be started.
@@ -41,7 +43,7 @@ class Part:
                 stdin=PIPE,
                 stdout=DEVNULL,
                 stderr=output,
-                env={**os.environ, **name_of_part(name), "STRETTO_NATS_URL": url},
+                env={**os.environ, **name_of_part(name), **(environment or {}), "STRETTO_NATS_URL": url},
                 # Control-C in a terminal reaches the owner, which stops its parts in order.
                 start_new_session=True,
             )

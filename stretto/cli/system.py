@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -13,6 +14,7 @@ from stretto.bus.server.owner import owner_pid
 from stretto.cli.errors import PartFailed, SystemGone
 from stretto.cli.part import Part
 from stretto.shared.settings import Settings
+from stretto.shared.telemetry.prometheus import unserved
 
 __all__ = ["MEMORY", "TEAM", "System", "open_system", "server_options"]
 
@@ -115,7 +117,9 @@ async def _own_system(settings: Settings, names: Sequence[str]) -> AsyncGenerato
         try:
             for name in names:
                 log = settings.data_dir / "logs" / f"{name}.log"
-                parts.append(await Part.start(name, _COMMANDS[name], url=server.url, log=log))
+                parts.append(
+                    await Part.start(name, _COMMANDS[name], url=server.url, log=log, environment=unserved(os.environ))
+                )
         except OSError as error:
             raise _unusable(settings, error) from error
         async with asyncio.TaskGroup() as group:

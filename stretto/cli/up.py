@@ -1,6 +1,7 @@
 """Up: the whole system on this machine, each part a process of its own, kept alive until told to stop."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,7 +18,9 @@ from stretto.cli.ready import OWN_WAIT_S, wait_until_served
 from stretto.cli.system import server_options
 from stretto.cli.up_view import UpView, up_view
 from stretto.shared.settings import Settings
+from stretto.shared.telemetry.process_metrics import metering_of
 from stretto.shared.telemetry.process_tracing import tracing_of
+from stretto.shared.telemetry.prometheus import addresses_of_parts
 
 __all__ = ["PARTS", "up"]
 
@@ -34,7 +37,7 @@ async def up(settings: Settings) -> int:
 
     Raises:
         UsageFailed: the settings name a server of their own.
-        SettingsError: a standard variable of OpenTelemetry says what cannot be.
+        SettingsError: a standard variable of OpenTelemetry says what cannot be, or metrics cannot be served where it says.
         StoreLocked, ServerMissing, ServerTooOld, Misconfigured: the embedded server cannot be started.
     """
     if settings.nats_url is not None:
@@ -43,6 +46,8 @@ async def up(settings: Settings) -> int:
             "start the services there one by one (`stretto supervisor run`, `stretto memory run`, `stretto agent run NAME`)"
         )
     tracing_of()  # before each part says what is wrong with the environment
+    metering_of()
+    addresses = addresses_of_parts([name for name, _ in PARTS], os.environ)
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -56,7 +61,15 @@ async def up(settings: Settings) -> int:
         logs = settings.data_dir / "logs"
         kept = KeptServer(server, tell=view.tell, backoff=Backoff())
         parts = [
-            KeptPart(name, command, url=server.url, log=logs / f"{name}.log", tell=view.tell, backoff=Backoff())
+            KeptPart(
+                name,
+                command,
+                url=server.url,
+                log=logs / f"{name}.log",
+                tell=view.tell,
+                backoff=Backoff(),
+                metrics=addresses.get(name),
+            )
             for name, command in PARTS
         ]
         try:

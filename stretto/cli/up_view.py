@@ -30,6 +30,8 @@ class UpView:
     def showing(self, kept: Sequence[Keeper]) -> Generator[None]:
         """Show these within the block."""
         say(f"{self._title}: {', '.join(one.name for one in kept)}")
+        if metrics := [f"{one.name} {one.metrics}" for one in kept if one.metrics]:
+            say(f"metrics: {', '.join(metrics)}")
         yield
 
     def tell(self, text: str) -> None:
@@ -61,8 +63,9 @@ class _LiveUpView(UpView):
         from rich.text import Text
 
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for name in ("part", "state", "pid", "up for", "restarts"):
-            table.add_column(name, justify="left" if name in {"part", "state"} else "right", no_wrap=True)
+        metrics = ("metrics",) if any(kept.metrics for kept in self._kept) else ()
+        for name in ("part", "state", "pid", "up for", "restarts", *metrics):
+            table.add_column(name, justify="left" if name in {"part", "state", "metrics"} else "right", no_wrap=True)
         for kept in self._kept:
             table.add_row(
                 kept.name,
@@ -70,6 +73,7 @@ class _LiveUpView(UpView):
                 str(kept.pid or ""),
                 _duration(kept.lived_s) if kept.state == "up" else "",
                 str(kept.restarts or ""),
+                *(str(kept.metrics or "") for _ in metrics),
             )
         return Group(Text(self._title, "bold"), table, *(Text(line, "dim") for line in self._news))
 

@@ -21,6 +21,7 @@ from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.decision import Decision, Event, PlanMade, PlanningAsked, RunRejected
 from stretto.shared.contracts.request import Request
 from stretto.shared.conversations import Conversations, turn_of
+from stretto.shared.telemetry.counters import run_ended
 from stretto.supervisor.backlog import Backlog
 from stretto.supervisor.choose import Chooser
 from stretto.supervisor.decide import Limits, Orders, decide
@@ -127,6 +128,7 @@ class Conductor:
                 run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)
             )
             if written:
+                run_ended(answer.state)
                 tell_run(run.key, state, answer, self._clock.now())
 
     def _decide(self, run: OpenRun, state: RunState) -> Orders:
@@ -192,6 +194,7 @@ class Conductor:
         if not await self._log.write_once(run.key, self._subjects.answer(run.key), answer, self._wrap(run.key, answer)):
             return await self.fold(run, known=state.last_seq, shows=lambda found: found.is_over)
         reach("supervisor.answered")
+        run_ended(answer.state)
         tell_run(run.key, state, answer, self._clock.now())
         await self._withdrawal.withdraw(run.key, orders.outstanding)
         return evolve(state, Answered(state.last_seq + 1, self._now(run), answer))

@@ -4,24 +4,27 @@ import asyncio
 import contextlib
 import importlib.util
 import logging
+import socket
 import threading
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from stretto.shared.settings import SettingsError
-from stretto.shared.telemetry.variables import Environment, number, said
+from stretto.shared.telemetry.otlp import exporters_of
+from stretto.shared.telemetry.variables import Environment, is_disabled, number, said
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
 
     from opentelemetry.sdk.metrics.export import MetricReader
 
-__all__ = ["HOST", "PORT", "Address", "parts_port", "serving"]
+__all__ = ["HOST", "PORT", "Address", "addresses_of_parts", "serving", "unserved"]
 
 _log = logging.getLogger(__name__)
 HOST: Final = "localhost"
 PORT: Final = 9464
+_EXPORTER_VARIABLE: Final = "OTEL_METRICS_EXPORTER"
 _HOST_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_HOST"
 _PORT_VARIABLE: Final = "OTEL_EXPORTER_PROMETHEUS_PORT"
 _MOST: Final = 65_535
@@ -53,20 +56,52 @@ class Address:
     def __str__(self) -> str:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}/metrics"
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What has a process serve there."""
+        return {_PORT_VARIABLE: str(self.port)}
 
-def parts_port(address: Address, number: int) -> Address:
-    """Where the part of this number is to serve, of a system whose parts are processes of one machine: each has a port of its own.
+    def check_free(self) -> None:
+        """Raises SettingsError where something else is served there, or the host is none of this machine's."""
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+            with socket.socket(family, kind, protocol) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(address)
+        except OSError as error:
+            raise SettingsError(
+                f"metrics cannot be served at {self} ({error.strerror}): set {_PORT_VARIABLE} or {_HOST_VARIABLE} to another one"
+            ) from error
+
+
+def addresses_of_parts(names: Sequence[str], environ: Environment) -> Mapping[str, Address]:
+    """Where the parts of a system serve their metrics that are processes of one machine: each has a port of its own, counted from the one
+    that is set. Nothing, where metrics are not to be served.
 
     Raises:
-        SettingsError: there is no such port.
+        SettingsError: the variables say what cannot be; or there is no such port, or it is in use.
     """
-    if not address.port:
-        return address
-    if address.port + number > _MOST:
+    if is_disabled(environ) or "prometheus" not in exporters_of("metrics", environ):
+        return {}
+    first = Address.of(environ)
+    last = first.port + len(names) - 1
+    if last > _MOST:
         raise SettingsError(
-            f"{_PORT_VARIABLE} is {address.port}: each part of the system takes a port of its own, and {address.port + number} is none"
+            f"{_PORT_VARIABLE} is {first.port}: each part takes a port of its own, up to {last}, which is none"
         )
-    return Address(address.host, address.port + number)
+    found = {name: replace(first, port=first.port and first.port + number) for number, name in enumerate(names)}
+    for one in found.values():
+        one.check_free()
+    return found
+
+
+def unserved(environ: Environment) -> Mapping[str, str]:
+    """What keeps a process from serving metrics that is over before anybody would fetch them; other exporters are left."""
+    words = [one.strip() for one in said(environ, _EXPORTER_VARIABLE).split(",")]
+    others = [one for one in words if one.lower() != "prometheus"]
+    return {_EXPORTER_VARIABLE: ",".join(others) or "none"} if len(others) < len(words) else {}
 
 
 @contextlib.asynccontextmanager
