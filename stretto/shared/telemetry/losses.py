@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from typing import Final, Literal
 
 from opentelemetry import metrics
@@ -13,17 +14,23 @@ __all__ = ["Losses"]
 
 _log = logging.getLogger(__name__)
 _METER: Final = metrics.get_meter("stretto", __version__)
+_QUIET_S: Final = 60.0
 _DROPPED: Final = _METER.create_counter(SPANS_DROPPED, "{span}", "Spans that could not be handed on")
 
 
 class Losses:
-    """Of one exporter; `where` is what its spans go to, as it may be shown. For any thread."""
+    """Of one exporter; `where` is what its spans go to, as it may be shown. For any thread.
+
+    What is told of it in the log is told once, and not again for a minute: under too much load it may come and go.
+    """
 
     def __init__(self, exporter: Literal["bus", "otlp", "console"], where: str) -> None:
         self._exporter = exporter
         self._where = where
         self._lock = threading.Lock()
         self._since_taken = 0
+        self._is_told = False
+        self._quiet_until = 0.0
 
     @property
     def since_taken(self) -> int:
@@ -34,13 +41,19 @@ class Losses:
         """So many were dropped."""
         _DROPPED.add(spans, {EXPORTER: self._exporter})
         with self._lock:
-            first, self._since_taken = not self._since_taken, self._since_taken + spans
-        if first and spans:
-            _log.warning("spans are dropped: %s does not take them", self._where)
+            self._since_taken += spans
+            tells = not self._is_told and time.monotonic() >= self._quiet_until
+            if tells:
+                self._is_told, self._quiet_until = True, time.monotonic() + _QUIET_S
+        if tells:
+            _log.warning("spans for %s are dropped: it is away, or there are too many", self._where)
 
     def taken(self) -> None:
         """What was handed on has arrived."""
-        if self._since_taken:
-            with self._lock:
-                spans, self._since_taken = self._since_taken, 0
+        if not self._since_taken:
+            return
+        with self._lock:
+            spans, self._since_taken = self._since_taken, 0
+            tells, self._is_told = self._is_told, False
+        if tells:
             _log.info("%s takes spans again; dropped until then: %d", self._where, spans)

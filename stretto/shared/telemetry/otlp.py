@@ -85,7 +85,7 @@ def otlp_span_exporter(environ: Environment) -> "SpanExporter":
 
 def quiet() -> None:
     """Keep the exporters' own loggers from telling of each failed export, unless their levels are set: ours tells once."""
-    for name in ("opentelemetry.exporter", "urllib3.connectionpool"):
+    for name in ("opentelemetry.exporter", "opentelemetry.sdk.metrics._internal.export", "urllib3.connectionpool"):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET and not logging.getLogger().isEnabledFor(logging.DEBUG):
             logger.setLevel(logging.CRITICAL)

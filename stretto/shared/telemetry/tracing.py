@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 from stretto.bus.connection import Connection
 from stretto.bus.subjects import Subjects
 from stretto.shared.settings import SettingsError
-from stretto.shared.telemetry.bus_exporter import BusExporter
+from stretto.shared.telemetry.bus_spans import BusSpans
 from stretto.shared.telemetry.losses import Losses
 from stretto.shared.telemetry.otlp import endpoint_of, exporters_of, otlp_span_exporter, quiet
 from stretto.shared.telemetry.provider import ProcessTracerProvider
@@ -79,13 +79,12 @@ class Tracing:
         does not answer anyway. What is left then is lost, and counted.
         """
         losses = Losses("bus", "the bus")
-        bus = BusExporter(connection=connection, subject=subjects.span(service), losses=losses)
+        bus = BusSpans(connection=connection, subject=subjects.span(service), limits=self.queue_limits, losses=losses)
         provider = _provider(self, service, instance)
         async with asyncio.TaskGroup() as group:
             publishing = group.create_task(bus.run())
-            to_bus = SpanQueue(bus, limits=self.queue_limits, losses=losses)
-            others = [self._queue_to(name) for name in self.exporters]
-            provider.connect(to_bus, *others)
+            queues = [self._queue_to(name) for name in self.exporters]
+            provider.connect(bus, *queues)
             try:
                 yield
             except asyncio.CancelledError:
@@ -96,9 +95,9 @@ class Tracing:
                 try:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(drain_s):
-                            await _drain(to_bus, bus, others)
+                            await _drain(bus, queues)
                 finally:
-                    for queue in (to_bus, *others):
+                    for queue in queues:
                         queue.give_up()
                     publishing.cancel()
 
@@ -121,14 +120,10 @@ def is_hosted() -> bool:
     return not isinstance(current, trace.ProxyTracerProvider)
 
 
-async def _drain(to_bus: SpanQueue, bus: BusExporter, others: Sequence[SpanQueue]) -> None:
-    async def drain_bus() -> None:
-        await _finish(to_bus)
-        await bus.drained()
-
+async def _drain(bus: BusSpans, queues: Sequence[SpanQueue]) -> None:
     async with asyncio.TaskGroup() as group:
-        group.create_task(drain_bus())
-        for queue in others:
+        group.create_task(bus.publish())
+        for queue in queues:
             if queue.is_answered:
                 group.create_task(_finish(queue))
 

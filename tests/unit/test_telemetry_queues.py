@@ -1,22 +1,22 @@
-"""BusExporter and SpanQueue: nobody waits for them, and what they cannot hand on is counted."""
+"""BusSpans and SpanQueue: nobody waits for them, and what they cannot hand on is counted."""
 
 import asyncio
 import contextlib
 import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from stretto.bus.connection import Connection
 from stretto.bus.errors import Unreachable
-from stretto.shared.telemetry.bus_exporter import BusExporter
+from stretto.shared.telemetry.bus_spans import BusSpans
 from stretto.shared.telemetry.losses import Losses
+from stretto.shared.telemetry.otlp_bytes import request_bytes, span_bytes
 from stretto.shared.telemetry.span_queue import QueueLimits, SpanQueue
 from stretto.shared.telemetry.watched import Watched
 
@@ -66,56 +66,89 @@ class _Kept(SpanProcessor):
         self.spans.append(span)
 
 
-def _spans(count: int, *, text: str = "") -> list[ReadableSpan]:
+def _spans(count: int, *, text: str = "", scope: str = "test") -> list[ReadableSpan]:
     kept = _Kept()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(kept)
     for number in range(count):
-        provider.get_tracer("test").start_span(f"span {number}", attributes={"text": text}).end()
+        provider.get_tracer(scope).start_span(f"span {number}", attributes={"text": text}).end()
     return kept.spans
 
 
+def _bytes_of(spans: Sequence[ReadableSpan]) -> int:
+    """What a message with these takes, and the little more that is left for lengths."""
+    return len(request_bytes(spans[0].resource, spans[0].instrumentation_scope, map(span_bytes, spans))) + 16
+
+
 @contextlib.asynccontextmanager
-async def _exporting(bus: _Bus, *, waiting_bytes: int = 1_000_000) -> AsyncGenerator[tuple[BusExporter, Losses]]:
+async def _telling(
+    bus: _Bus, *, waiting_bytes: int = 1_000_000, batch: int = 512, delay_s: float = 60.0
+) -> AsyncGenerator[tuple[BusSpans, Losses]]:
     losses = Losses("bus", "the bus")
-    exporter = BusExporter(
-        connection=cast("Connection", bus), subject="test.span.writer", losses=losses, waiting_bytes=waiting_bytes
+    telling = BusSpans(
+        connection=cast("Connection", bus),
+        subject="test.span.writer",
+        limits=QueueLimits(delay_s=delay_s, batch=batch),
+        losses=losses,
+        waiting_bytes=waiting_bytes,
     )
     async with asyncio.timeout(_LIMIT_S), asyncio.TaskGroup() as group:
-        running = group.create_task(exporter.run())
-        yield exporter, losses
+        running = group.create_task(telling.run())
+        await asyncio.sleep(0)  # it listens to reconnects
+        yield telling, losses
         running.cancel()
 
 
-async def test_what_other_threads_export_is_published_in_its_order() -> None:
+async def test_what_ends_in_any_thread_is_published_in_its_order() -> None:
     bus = _Bus()
-    async with _exporting(bus) as (exporter, losses):
-        spans = _spans(6)
-        for at in range(0, 6, 2):
-            await asyncio.to_thread(exporter.export, spans[at : at + 2])
-        await exporter.drained()
+    async with _telling(bus) as (telling, losses):
+        for span in _spans(6):
+            await asyncio.to_thread(telling.on_end, span)
+        assert bus.messages == []
+        await telling.publish()
         assert bus.names == [f"span {number}" for number in range(6)]
-        assert len(bus.messages) == 3
-        assert losses.since_taken == 0
+        assert (len(bus.messages), losses.since_taken) == (1, 0)
 
 
-async def test_a_batch_is_split_until_each_message_is_under_the_servers_limit() -> None:
+@pytest.mark.parametrize(("batch", "delay_s"), [(512, 0.01), (3, 60.0)], ids=["when it is time", "when there are many"])
+async def test_it_is_published_by_itself(batch: int, delay_s: float) -> None:
+    bus = _Bus()
+    async with _telling(bus, batch=batch, delay_s=delay_s) as (telling, _):
+        for _ in range(2):
+            bus.published.clear()
+            _end(telling, _spans(3))
+            await bus.published.wait()
+        assert bus.names == ["span 0", "span 1", "span 2"] * 2
+
+
+async def test_each_tells_under_its_own_name() -> None:
+    bus = _Bus()
+    async with _telling(bus) as (telling, _):
+        _end(telling, [*_spans(2, scope="one"), *_spans(1, scope="other")])
+        await telling.publish()
+    found = [ExportTraceServiceRequest.FromString(one) for one in bus.messages]
+    scopes = [scope.scope.name for one in found for of in one.resource_spans for scope in of.scope_spans]
+    assert scopes == ["one", "other"]
+
+
+async def test_what_is_told_is_split_so_that_each_message_is_under_the_servers_limit() -> None:
     spans = _spans(10, text="x" * 1_000)
-    bus = _Bus(max_payload_bytes=len(encode_spans(spans[:3]).SerializeToString()))
-    async with _exporting(bus) as (exporter, losses):
-        exporter.export(spans)
-        await exporter.drained()
+    bus = _Bus(max_payload_bytes=_bytes_of(spans[:3]))
+    async with _telling(bus) as (telling, losses):
+        _end(telling, spans)
+        await telling.publish()
     assert bus.names == [f"span {number}" for number in range(10)]
+    assert len(bus.messages) == 4
     assert max(map(len, bus.messages)) <= bus.max_payload_bytes
     assert losses.since_taken == 0
 
 
 async def test_a_span_over_the_servers_limit_is_dropped_alone() -> None:
-    [small, big] = [*_spans(1), *_spans(1, text="x" * 2_000)]
-    bus = _Bus(max_payload_bytes=1_500)
-    async with _exporting(bus) as (exporter, _):
-        exporter.export([big, small])
-        await exporter.drained()
+    [small] = _spans(1)
+    bus = _Bus(max_payload_bytes=_bytes_of([small]))
+    async with _telling(bus) as (telling, _):
+        _end(telling, [*_spans(1, text="x" * 2_000), small])
+        await telling.publish()
     assert bus.names == ["span 0"]
 
 
@@ -126,14 +159,12 @@ async def test_while_the_bus_is_away_spans_wait_and_those_over_the_limit_are_dro
     bus = _Bus()
     bus.is_connected = False
     spans = _spans(5)
-    fits = len(encode_spans(spans[:1]).SerializeToString()) * 2
-    async with _exporting(bus, waiting_bytes=fits) as (exporter, losses):
-        for span in spans:
-            exporter.export([span])
-        await exporter.drained()  # does not wait for a bus that is away
+    async with _telling(bus, waiting_bytes=len(span_bytes(spans[0])) * 2, delay_s=0.01) as (telling, losses):
+        _end(telling, spans)
+        await telling.publish()  # does not wait for a bus that is away
         assert (bus.names, losses.since_taken) == ([], 3)
         bus.reconnect()
-        await exporter.drained()
+        await bus.published.wait()
         assert bus.names == ["span 0", "span 1"]
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "3" in caplog.messages[1]
@@ -142,35 +173,31 @@ async def test_while_the_bus_is_away_spans_wait_and_those_over_the_limit_are_dro
 async def test_what_cannot_be_sent_is_dropped_and_what_comes_later_goes() -> None:
     bus = _Bus()
     bus.refuses = True
-    async with _exporting(bus) as (exporter, losses):
-        spans = _spans(2)
-        exporter.export(spans[:1])
-        await exporter.drained()
+    async with _telling(bus) as (telling, losses):
+        _end(telling, _spans(1))
+        await telling.publish()
         assert losses.since_taken == 1
         bus.refuses = False
-        exporter.export(spans[1:])
-        await exporter.drained()
+        _end(telling, _spans(2)[1:])
+        await telling.publish()
         assert (bus.names, losses.since_taken) == (["span 1"], 0)
 
 
 async def test_what_still_waits_at_the_end_is_counted() -> None:
     bus = _Bus()
     bus.is_connected = False
-    async with _exporting(bus) as (exporter, losses):
-        exporter.export(_spans(4))
-        await exporter.drained()
+    async with _telling(bus) as (telling, losses):
+        _end(telling, _spans(4))
+        await telling.publish()
     assert losses.since_taken == 4
 
 
-def test_a_thread_that_outlives_the_event_loop_only_loses_its_spans() -> None:
-    losses = Losses("bus", "the bus")
+def test_a_thread_that_outlives_the_event_loop_is_not_harmed() -> None:
+    async def make() -> BusSpans:
+        limits, losses = QueueLimits(), Losses("bus", "the bus")
+        return BusSpans(connection=cast("Connection", _Bus()), subject="s", limits=limits, losses=losses)
 
-    async def make() -> BusExporter:
-        return BusExporter(connection=cast("Connection", _Bus()), subject="test.span.writer", losses=losses)
-
-    exporter = asyncio.run(make())
-    assert exporter.export(_spans(3)) is SpanExportResult.FAILURE
-    assert losses.since_taken == 3
+    _end(asyncio.run(make()), _spans(2))
 
 
 # The queue
@@ -196,7 +223,7 @@ class _Slow(SpanExporter):
         self.closed.set()
 
 
-def _end(queue: SpanQueue, spans: Sequence[ReadableSpan]) -> None:
+def _end(queue: SpanProcessor, spans: Sequence[ReadableSpan]) -> None:
     for span in spans:
         queue.on_end(span)
 
@@ -286,7 +313,14 @@ def test_an_endpoint_that_is_down_is_told_once_and_so_is_its_return(caplog: pyte
     failing.result = SpanExportResult.SUCCESS
     watched.export(_spans(1))
     assert losses.since_taken == 0
-    levels: list[Any] = [record.levelname for record in caplog.records]
-    assert levels == ["WARNING", "INFO"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
     assert "127.0.0.1:4318" in caplog.text
     assert "6" in caplog.messages[1]
+
+
+def test_what_comes_and_goes_is_not_told_each_time(caplog: pytest.LogCaptureFixture) -> None:
+    losses = Losses("bus", "the bus")
+    for _ in range(5):
+        losses.lost(1)
+        losses.taken()
+    assert len(caplog.messages) == 1
