@@ -127,8 +127,12 @@ async def test_a_run_that_goes_well_tells_nothing_of_what_was_sent(
     sent = json.dumps([one.body for one in server.requests])
     assert all(one in sent for one in (PROMPT, DOCUMENT, QUESTION)), "it was sent, so it could be told"
     assert secrets_in(told) == []
-    assert recorded.one("chat m")
     assert secrets_in([texts_of(one) for one in recorded.spans]) == []
+    chat, agent, root = recorded.one("chat m"), recorded.one("invoke_agent work"), recorded.one("invoke_workflow one")
+    assert chat.parent is not None
+    assert chat.parent.span_id == agent.context.span_id
+    assert chat.context.trace_id == root.context.trace_id
+    assert attributes_of(chat)["stretto.task"] == "only"
 
 
 async def test_a_run_tells_nothing_of_what_its_tools_were_given_and_gave(
