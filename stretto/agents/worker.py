@@ -42,7 +42,7 @@ from stretto.shared.memory.protocol import Memory
 from stretto.shared.models.chain import ModelChain
 from stretto.shared.models.protocol import Hop, Model
 from stretto.shared.money.purse import BudgetPurse
-from stretto.shared.telemetry.counters import counted_attempt
+from stretto.shared.telemetry.counters import begin_attempts, counted_attempt
 from stretto.shared.tools.protocol import Tool
 
 __all__ = ["Worker"]
@@ -125,6 +125,7 @@ class Worker:
 
     async def run(self) -> None:
         """Serve the role until `stop`."""
+        begin_attempts(self._agent.role)
         announcer = Announcer(connection=self._connection, subjects=self._subjects, card=self._card)
         async with asyncio.TaskGroup() as self._beside:
             beside = [self._beside.create_task(one) for one in (announcer.run(), self._withdrawals.run())]

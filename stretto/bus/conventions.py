@@ -97,6 +97,15 @@ RATE_LIMITED_S: Final = "stretto.rate_limited_s"
 LINK: Final = "stretto.link"
 """Of a link: `caller`, what asked for the run, in the host application's own trace; `resume`, the work that a resumed task goes on from."""
 
+# Of metrics alone
+
+QUEUE_STATE: Final = "stretto.queue.state"
+"""`waiting`, `in_work` or `suspect`."""
+ACCOUNT: Final = "stretto.account"
+"""Whose budget it is: `run`, or the tenant's `day` or `month`."""
+UNIT: Final = "stretto.unit"
+"""What a budget counts: `nanos` (billionths of a US dollar), `tokens`, `model_calls` or `tool_calls`."""
+
 # Of telemetry itself
 
 SPANS_DROPPED: Final = "stretto.spans.dropped"

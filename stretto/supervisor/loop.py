@@ -18,6 +18,7 @@ from stretto.bus.streams import Deployment, deployment_streams
 from stretto.bus.wire import Wire
 from stretto.shared.figures import FigureReader
 from stretto.shared.memory.service import MEMORY_ROLE
+from stretto.shared.telemetry.counters import begin_runs
 from stretto.shared.telemetry.deployment_gauges import DeploymentGauges
 from stretto.supervisor.abandoned import AbandonedTasks
 from stretto.supervisor.choose import Chooser
@@ -89,6 +90,7 @@ class Supervisor:
         Raises:
             StreamDiffers, Misconfigured: the bus is not as declared; nothing was changed.
         """
+        begin_runs()
         await self._provision()
         forget = self._connection.on_reconnect(self._reconnected.set)
         announcer = Announcer(connection=self._connection, subjects=self._deployment.subjects, card=self._card)

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Callable, Generator
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from opentelemetry import metrics
 
 from stretto import __version__
 from stretto.bus.conventions import (
+    ACCOUNT,
     ERROR_TYPE,
     FALLBACK_REASON,
     GEN_AI_REQUEST_MODEL,
@@ -16,6 +17,7 @@ from stretto.bus.conventions import (
     OUTCOME,
     ROLE,
     RUN_STATE,
+    UNIT,
 )
 from stretto.bus.work import current_work
 from stretto.shared.contracts.account import AccountKind
@@ -24,6 +26,8 @@ from stretto.shared.contracts.usage import Usage
 
 __all__ = [
     "AttemptEnd",
+    "begin_attempts",
+    "begin_runs",
     "budget_refused",
     "budget_spent",
     "counted_attempt",
@@ -35,7 +39,6 @@ __all__ = [
 
 AttemptEnd = Literal["succeeded", "failed", "parked", "superseded", "withdrawn", "shut_down"]
 
-_ACCOUNT: Final = "stretto.account"
 _METER: Final = metrics.get_meter("stretto", __version__)
 _RUNS: Final = _METER.create_counter("stretto.runs.ended", "{run}", "Runs that ended, by their final state")
 _RETRIES: Final = _METER.create_counter("stretto.tasks.retries", "{attempt}", "Attempts at tasks beyond the first")
@@ -53,6 +56,19 @@ _SPENT: Final = _METER.create_counter("stretto.budget.spent", "USD", "What was s
 _REFUSED: Final = _METER.create_counter(
     "stretto.budget.refused", "{call}", "Calls that a used-up budget did not allow, by account"
 )
+
+
+def begin_runs() -> None:
+    """Told by a supervisor at its start: Prometheus sees an increase only from a number that it saw before."""
+    for state in get_args(RunEnd):
+        _RUNS.add(0, {RUN_STATE: state})
+
+
+def begin_attempts(role: str) -> None:
+    """Told by an agent at its start, as `begin_runs`."""
+    _RETRIES.add(0, {ROLE: role})
+    for outcome in ("succeeded", "failed"):
+        _ATTEMPTS.add(0, {ROLE: role, OUTCOME: outcome})
 
 
 def run_ended(state: RunEnd) -> None:
@@ -106,12 +122,12 @@ def counted_call(tool: str) -> Generator[None]:
 def budget_spent(account: AccountKind, cost_usd: float) -> None:
     """A call was settled; each of a run's accounts tells it, so they are not to be added up."""
     if cost_usd:
-        _SPENT.add(cost_usd, {_ACCOUNT: account})
+        _SPENT.add(cost_usd, {ACCOUNT: account})
 
 
 def budget_refused(account: AccountKind, unit: str) -> None:
     """A call was not made: the account has too little left of the unit."""
-    _REFUSED.add(1, {_ACCOUNT: account, "stretto.unit": unit})
+    _REFUSED.add(1, {ACCOUNT: account, UNIT: unit})
 
 
 def _role() -> str:

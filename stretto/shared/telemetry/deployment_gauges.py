@@ -9,7 +9,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
 
 from stretto import __version__
-from stretto.bus.conventions import ROLE
+from stretto.bus.conventions import QUEUE_STATE, ROLE
 from stretto.bus.errors import BusError
 from stretto.shared.figures import FigureReader, Figures
 from stretto.shared.telemetry.metered import is_metered
@@ -17,7 +17,6 @@ from stretto.shared.telemetry.metered import is_metered
 __all__ = ["DeploymentGauges"]
 
 _log = logging.getLogger(__name__)
-_STATE: Final = "stretto.queue.state"
 _TOLD: Final[list["DeploymentGauges"]] = []
 """Those that run in this process."""
 
@@ -69,9 +68,9 @@ def _gauge(name: str, unit: str, description: str, observe: Callable[[Figures], 
 def _depth(figures: Figures) -> Iterator[Observation]:
     for one in figures.roles:
         if one.queue is not None:
-            yield Observation(one.queue.waiting, {ROLE: one.role, _STATE: "waiting"})
-            yield Observation(one.queue.in_work, {ROLE: one.role, _STATE: "in_work"})
-            yield Observation(one.queue.suspects, {ROLE: one.role, _STATE: "suspect"})
+            yield Observation(one.queue.waiting, {ROLE: one.role, QUEUE_STATE: "waiting"})
+            yield Observation(one.queue.in_work, {ROLE: one.role, QUEUE_STATE: "in_work"})
+            yield Observation(one.queue.suspects, {ROLE: one.role, QUEUE_STATE: "suspect"})
 
 
 def _age(figures: Figures) -> Iterator[Observation]:
