@@ -17,7 +17,7 @@ from stretto.cli.running_system import running_url
 from stretto.cli.top_moment import Moment
 from stretto.cli.top_pulse import Pulse
 from stretto.cli.top_source import TopSource, open_source
-from stretto.cli.top_view import Line, top_lines
+from stretto.cli.top_view import Line, notice_lines, top_lines
 from stretto.shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class _Watch:
     def _draw(self, screen: "Screen") -> None:
         width, height = screen.size
         if self._moment is None:
-            screen.draw([Line(f"stretto top: {self._notice}"[:width])])
+            screen.draw([Line("stretto top"[:width], "title"), *notice_lines(self._notice, width)][:height])
             return
         notice = f"{datetime.now().astimezone():%H:%M:%S}  {self._notice}: trying again" if self._notice else ""
         screen.draw(top_lines(replace(self._moment, notice=notice), width=width, height=height))

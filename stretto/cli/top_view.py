@@ -1,5 +1,6 @@
 """Top view: a moment of a deployment as lines of a screen."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from stretto.cli.top_moment import Moment, health_of
 from stretto.cli.top_pulse import Happening, Rate
 from stretto.shared.figures import Lately, RoleFigures
 
-__all__ = ["Line", "Look", "top_lines"]
+__all__ = ["Line", "Look", "notice_lines", "top_lines"]
 
 Look = Literal["plain", "title", "heading", "good", "bad", "busy", "dim"]
 _STATES: Final = {"ready": "", "open": " open", "half_open": " half open", "unset": " unset"}
@@ -69,6 +70,11 @@ def top_lines(moment: Moment, *, width: int, height: int | None = None) -> list[
     return [Line(_clip(one.text, width), one.look) for one in (lines if height is None else lines[:height])]
 
 
+def notice_lines(notice: str, width: int) -> list[Line]:
+    """What is wrong, broken between words; at most two lines of it."""
+    return [Line(one, "bad") for one in textwrap.wrap(printable(notice), width, max_lines=2, placeholder=" ...")]
+
+
 def _head(moment: Moment, width: int) -> list[Line]:
     figures = moment.figures
     runs = figures.runs
@@ -88,9 +94,7 @@ def _head(moment: Moment, width: int) -> list[Line]:
     ]
     if figures.lately is not None:
         lines.append(_lately(figures.lately, figures.at))
-    if moment.notice:
-        lines.append(Line(moment.notice, "bad"))
-    return lines
+    return [*lines, *notice_lines(moment.notice, width)]
 
 
 def _lately(lately: Lately, now: datetime) -> Line:

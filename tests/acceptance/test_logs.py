@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from stretto.bus.tracing import trace_of
 from tests.acceptance import stumbling_agents
 from tests.acceptance.command import Ran, Stretto, wait_until
 
@@ -56,7 +57,9 @@ def test_an_agent_that_fails_is_told_in_json_lines_with_ids_and_without_what_it_
     assert "stumbling_agents.py" in failed["error"]["traceback"][-1]
     assert failed["service"] == "stretto-stumbler"
     assert failed["instance"].startswith("stumbler-")
-    assert failed["message"] == "stumbler work of run r-logs failed"
+    expected = {"run": "r-logs", "role": "stumbler", "task": "work", "attempt": 1, "trace_id": trace_of("r-logs")}
+    assert {name: failed.get(name) for name in expected} == expected
+    assert failed["span_id"]
     said = {one["message"] for one in found}
     assert {"a thread ended by what nobody foresaw", "Task exception was never retrieved"} <= said
     assert any(one["logger"] == "py.warnings" and one["message"].endswith(": UserWarning") for one in found)
