@@ -19,6 +19,7 @@ from stretto.agents.reporter import Reporter
 from stretto.agents.withdrawals import Withdrawals
 from stretto.bus.agent_card import AgentCard
 from stretto.bus.connection import Connection
+from stretto.bus.conventions import ATTEMPT, ROLE, TASK
 from stretto.bus.dead_letters import DeadLetters
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.envelope import Envelope, open_envelope
@@ -164,10 +165,12 @@ class Worker:
             _log.warning("%s: dead letter: %s", delivery.subject, error)
             return await self._dead.bury(delivery, str(error), error=error)
         conversation = task.conversation.id if task.conversation else ""
-        template, of_stream = self._subjects.task_template(), from_stream(delivery)
+        template, told = self._subjects.task_template(), from_stream(delivery)
+        if told is not None:
+            told = {**told, ROLE: key.role, TASK: key.task, ATTEMPT: key.attempt}
         with (
             working_on(Work(key.run.tenant, key.run.run, key.role, key.task, key.attempt, conversation)),
-            Handling(template, run=key.run.run, message_id=envelope.id, headers=delivery.headers, attributes=of_stream),
+            Handling(template, run=key.run.run, message_id=envelope.id, headers=delivery.headers, attributes=told),
         ):
             return await self._do(key, task, envelope)
 

@@ -6,7 +6,7 @@ import contextlib
 from opentelemetry.util.types import AttributeValue
 
 from stretto.bus.connection import Connection
-from stretto.bus.conventions import ATTEMPT, TASK
+from stretto.bus.conventions import ATTEMPT, ROLE, TASK
 from stretto.bus.envelope import Envelope
 from stretto.bus.errors import BusError, Busy, Conflict, DecodeError
 from stretto.bus.hops import Sending
@@ -86,7 +86,7 @@ class TaskQueue:
         await self.provision(key.role)
         subject, packed = self._deployment.subjects.task(key, resumption), await self._wire.pack(envelope)
         template = self._deployment.subjects.task_template()
-        of_task: dict[str, AttributeValue] = {TASK: key.task, ATTEMPT: key.attempt}
+        of_task: dict[str, AttributeValue] = {ROLE: key.role, TASK: key.task, ATTEMPT: key.attempt}
         for _ in range(_TRIES):
             with (
                 contextlib.suppress(Conflict),

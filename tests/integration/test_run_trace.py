@@ -151,6 +151,9 @@ async def test_a_plan_is_one_connected_tree(world: World, recorded: Recorded) ->
         assert attributes_of(sent)[c.MESSAGING_MESSAGE_ID] == attributes_of(process)[c.MESSAGING_MESSAGE_ID]
         assert attributes_of(process)[c.MESSAGING_DELIVERY] == 1
         assert attributes_of(process)[c.MESSAGING_CONVERSATION_ID] == run
+    for sent in (*tree.named("send task.{role}"), *tree.named(TASK)):
+        said = attributes_of(sent)
+        assert (said[c.ROLE], said[c.TASK], said[c.ATTEMPT]) in {("collect", "part", 1), ("compose", "text", 1)}
     groups = {attributes_of(one)[c.MESSAGING_CONSUMER_GROUP] for one in tree.named(TASK)}
     assert groups == {f"{world.subjects.prefix}-agents"}
     assert not any("secret" in texts_of(one) for one in tree.spans.values())
