@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import pytest
+from nats.errors import Error
 
 from stretto.bus.errors import TimedOut
 from stretto.bus.tracing import trace_of
@@ -130,9 +131,11 @@ def test_the_errors_of_the_bus_say_what_is_wrong() -> None:
     log = Log(JsonLines())
     log.logger.warning("cannot be written now: %s", TimedOut("no answer within 2 s"))
     log.logger.warning("cannot be read now: %s", TimedOut())
+    log.logger.warning("NATS: %s", Error("nats: permissions violation for publish to stretto.task.writer"))
     assert [one["message"] for one in log.records] == [
         "cannot be written now: no answer within 2 s",
         "cannot be read now: TimedOut",
+        "NATS: nats: permissions violation for publish to stretto.task.writer",
     ]
 
 

@@ -51,6 +51,8 @@ _LIBRARIES: Final = frozenset(
         "websockets",
     }
 )
+_NATS: Final = "nats.errors"
+"""What its errors say is what the server says: of subjects and permissions, never of messages."""
 _WARNINGS: Final = "py.warnings"
 _MUTE: Final = frozenset({"mcp"})
 """These say what they could not read."""
@@ -138,7 +140,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _told(value: object) -> object:
     if isinstance(value, BaseException):
-        return str(value) if isinstance(value, BusError) and str(value) else type(value).__name__
+        name = type(value).__name__
+        return str(value) or name if isinstance(value, BusError) or type(value).__module__ == _NATS else name
     return value
 
 

@@ -5,20 +5,15 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TextIO
 
-from stretto.shared.settings import SettingsError
+from stretto.shared.settings import Settings, SettingsError
 from stretto.shared.telemetry.log_guard import is_let_in
 from stretto.shared.telemetry.log_lines import JsonLines, TextLines
 
-if TYPE_CHECKING:
-    from stretto.shared.settings import Settings
-
-__all__ = ["LogFormat", "LogHandler", "log_strays", "name_process", "set_up_logs"]
+__all__ = ["LogHandler", "log_strays", "name_process", "set_up_logs"]
 
 _log = logging.getLogger(__name__)
-
-LogFormat = Literal["auto", "text", "json"]
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
@@ -35,7 +30,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
         self.stream.write(f"a log record of {record.name}, line {record.lineno}, cannot be written\n")
 
 
-def set_up_logs(settings: "Settings", *, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> bool:
+def set_up_logs(settings: Settings, *, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> bool:
     """Log to `stream` (stderr), unless whoever hosts the process has set up logs already. Returns whether lines are for programs.
 
     Raises:
