@@ -14,7 +14,7 @@ __all__ = ["Part", "last_line"]
 
 _KILL_AFTER_S = 5.0
 """So long after its grace period a part may still give back what it has in hand."""
-_LAST_WORDS_BYTES = 8_192
+_LAST_WORDS_BYTES = 65_536
 
 
 class Part:

@@ -107,6 +107,11 @@ def test_the_last_line_of_a_log_says_why_a_part_ended(tmp_path: Path) -> None:
     assert last_line(log) == ""
     log.write_text("2026 INFO something\nstretto: the disk is full\n\n")
     assert last_line(log) == "the disk is full"
+    log.write_text('{"message": "starting"}\n{"level": "CRITICAL", "message": "the port is in use"}\n')
+    assert last_line(log) == "the port is in use"
+    for odd in ("[1]", "17", '{"level": "INFO"}'):
+        log.write_text(odd)
+        assert last_line(log) == odd
 
 
 @pytest.mark.parametrize(

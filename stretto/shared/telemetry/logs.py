@@ -39,8 +39,8 @@ def set_up_logs(settings: Settings, *, stream: TextIO | None = None, environ: Ma
     level = logging.getLevelNamesMapping().get(settings.log_level.upper())
     if level is None:
         raise SettingsError(f"settings: log_level {settings.log_level!r} is unknown: use DEBUG, INFO, WARNING or ERROR")
-    stream = stream or sys.stderr
-    people = stream.isatty()
+    written: TextIO = sys.stderr if stream is None else stream
+    people = written.isatty()
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not people)
     root = logging.getLogger()
     if all(isinstance(one, LogHandler) for one in root.handlers):
@@ -53,7 +53,7 @@ def set_up_logs(settings: Settings, *, stream: TextIO | None = None, environ: Ma
                 texts=settings.log_error_texts,
             )
         )
-        root.handlers[:] = [LogHandler(stream, lines=lines)]
+        root.handlers[:] = [LogHandler(written, lines=lines)]
         root.setLevel(level)
         logging.captureWarnings(not people)
     return as_json
