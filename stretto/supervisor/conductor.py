@@ -116,8 +116,10 @@ class Conductor:
                 return orders
 
     async def withdraw(self, run: OpenRun, orders: Orders) -> None:
-        """Take back what is out for a run that is over. For whoever finds it so: the one who ended it may have died before that."""
+        """Take back what is out for a run that is over, and tell of it. For whoever finds it so: the one who ended it may have died."""
         await self._withdrawal.withdraw(run.key, orders.outstanding)
+        if run.state is not None and run.state.answered is not None:
+            tell_run(run.key, run.state, run.state.answered.answer, run.state.answered.at)
 
     async def reject(self, run: OpenRun, reason: str) -> None:
         """Tell whoever sent a request that cannot be read; unless the run has one that can."""

@@ -179,8 +179,7 @@ class Shard:
         state = await self._state(run, fact, delivery)
         if state.request is None:
             return await self._dead.bury(delivery, "there is no such run", kind="unprocessable")
-        if delivery.deliveries == 1:
-            tell_waits(run.key, state, fact)
+        tell_waits(run.key, state, fact)
         run.now = max(run.now or delivery.at, delivery.at)
         run.crowded = self._leases.of(run.key) is None and len(self._leases) >= self._deployment.run_limit
         with self._leases.holding(run.key, delivery, state.origin_seq) as held:

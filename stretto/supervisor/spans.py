@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 from datetime import datetime
+from typing import Final
 
 from opentelemetry.trace import Span
 from opentelemetry.util.types import AttributeValue
@@ -30,6 +31,9 @@ from stretto.supervisor.state import RunState
 
 __all__ = ["planning", "tell_run", "tell_waits"]
 
+_NO_PLAYBOOK: Final = "none"
+"""Of runs that ended before they had a plan."""
+
 
 def planning(agent: str) -> AbstractContextManager[Span]:
     """Around making, or choosing, a plan."""
@@ -38,23 +42,24 @@ def planning(agent: str) -> AbstractContextManager[Span]:
 
 
 def tell_run(key: RunKey, state: RunState, answer: Answer, ended: datetime) -> None:
-    """Tell of a run that is over, once: whoever wrote its answer does."""
+    """Tell of a run that is over: whoever wrote its answer does, and who finds later that this one may have died. Told twice, it is the
+    same span."""
     if not tracing.is_on():
         return
+    playbook = answer.playbook or _NO_PLAYBOOK
     attributes: dict[str, AttributeValue] = {
         GEN_AI_OPERATION: "invoke_workflow",
+        GEN_AI_WORKFLOW_NAME: playbook,
         TENANT: key.tenant,
         RUN: key.run,
         RUN_STATE: answer.state,
         **usage_attributes(answer.usage),
     }
-    if answer.playbook:
-        attributes[GEN_AI_WORKFLOW_NAME] = answer.playbook
     request = state.request
     if request is not None and request.request.conversation:
         attributes |= {GEN_AI_CONVERSATION_ID: request.request.conversation, SESSION_ID: request.request.conversation}
     tracing.write_root(
-        f"invoke_workflow {answer.playbook}".rstrip(),
+        f"invoke_workflow {playbook}",
         run=key.run,
         began=request.at if request else ended,
         ended=ended,
@@ -64,7 +69,8 @@ def tell_run(key: RunKey, state: RunState, answer: Answer, ended: datetime) -> N
 
 
 def tell_waits(key: RunKey, state: RunState, fact: Fact) -> None:
-    """Tell what the run waited for a person, when `fact`, which the state follows, has settled the question."""
+    """Tell what the run waited for a person, when `fact`, which the state follows, has settled the question. Told twice, it is the same
+    span."""
     if not isinstance(fact, CommandGiven | TimerFired) or not tracing.is_on():
         return
     for inquiries in state.records.inquiries.values():

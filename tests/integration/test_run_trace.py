@@ -18,8 +18,10 @@ from stretto.bus import conventions as c
 from stretto.bus import tracing
 from stretto.bus.codec import encode
 from stretto.bus.envelope import Envelope
+from stretto.bus.run_log import RunLog
 from stretto.bus.streams import Deployment
 from stretto.bus.subjects import Subjects
+from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
 from stretto.shared.contracts.request import Request
 from tests.integration.world import Given, Made, World, agent_of, eventually, open_world
@@ -297,6 +299,36 @@ async def test_a_host_applications_own_trace_is_linked_to_and_not_joined(world: 
     assert sent.parent.span_id == tree.root_id
     assert [one.context.trace_id for one in sent.links] == [host.get_span_context().trace_id]
     assert host.get_span_context().span_id not in tree.spans
+
+
+async def test_who_takes_over_tells_of_a_run_whose_supervisor_died_with_its_answer(
+    world: World, recorded: Recorded
+) -> None:
+    run = await world.client.submit(Request(text="?", playbook="one"))
+    key, answer = world.client.key(run), Answer(state="completed", playbook="one", text="done")
+
+    async def decided() -> bool:
+        return any(one.subject.kind == "decision" for one in await world.client.log(run))
+
+    await eventually(decided)
+    world.tasks[0].cancel()
+    await asyncio.wait([world.tasks[0]])
+    envelope = Envelope.of(answer, tenant="default", run=run, sender="s1")
+    log = RunLog(connection=world.connection, subjects=world.subjects, wire=world.wire)
+    await log.write_once(key, world.subjects.answer(key), answer, envelope)
+    await world.supervise("s2")
+    tree = await tree_of(recorded, world, run, handled=0)
+    root = tree.one("invoke_workflow one")
+    written = (await world.client.log(run))[-1]
+    assert (root.end_time, attributes_of(root)[c.RUN_STATE]) == (nanos(written.at), "completed")
+    assert [attributes_of(one)[c.MESSAGING_DELIVERY] for one in tree.named("process run.{run}.request")] == [1, 2]
+
+
+async def test_a_run_that_is_turned_away_has_its_root_too(world: World, recorded: Recorded) -> None:
+    run = await world.client.submit(Request(text="?", playbook="no-such"))
+    assert (await world.answer(run)).state == "rejected"
+    tree = await tree_of(recorded, world, run, handled=0)
+    assert attributes_of(tree.one("invoke_workflow none"))[c.RUN_STATE] == "rejected"
 
 
 @pytest.mark.parametrize("said", [FOREIGN, "junk", "00-" + "f" * 50])
