@@ -32,7 +32,7 @@ from stretto.bus.conventions import (
     MESSAGING_SYSTEM,
 )
 from stretto.bus.delivery import Delivery
-from stretto.bus.errors import Conflict
+from stretto.bus.errors import Busy, Conflict
 
 __all__ = ["Handling", "Sending", "from_stream", "tell_message"]
 
@@ -51,12 +51,14 @@ _HANDLED_S = _METER.create_histogram(
     explicit_bucket_boundaries_advisory=_BOUNDARIES_S,
 )
 
+_NOT_SENT: Final = (Conflict, Busy)
+
 Attributes = Mapping[str, AttributeValue]
 
 
 class Sending:
     """`with Sending(...) as sending:` around sending one message of a run, with `sending.headers` among its headers. What is refused
-    because another message is there already (`Conflict`) was not sent: it is not told.
+    because another message is there already (`Conflict`), or because there is no room just now (`Busy`), was not sent: it is not told.
 
     Args:
         destination: the template of its subject, with few values.
@@ -94,7 +96,7 @@ class Sending:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if kind is Conflict:
+        if kind in _NOT_SENT:
             return  # a span that never ends is never told
         _SENT_S.record(
             time.perf_counter() - self._began, _labels("send", self._destination, kind.__name__ if kind else "")

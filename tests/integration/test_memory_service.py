@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
 
+from stretto.bus import tracing
 from stretto.bus.artifacts import Artifacts
 from stretto.bus.codec import decode, encode
 from stretto.bus.connection import Connection, ConnectionOptions
@@ -14,6 +15,7 @@ from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.message import Message
 from stretto.bus.subjects import Subjects
 from stretto.bus.wire import Wire
+from stretto.bus.work import Work, working_on
 from stretto.shared.contracts.memory import (
     Hit,
     Hits,
@@ -246,6 +248,19 @@ async def test_each_call_is_a_span_with_how_many_records_it_concerned(ground: Gr
         assert attributes_of(one)["gen_ai.operation.name"] == one.name
         assert attributes_of(one)["gen_ai.memory.store.id"] == "acme"
     assert not [one.name for one in recorded.spans if "canary" in texts_of(one)]
+
+
+async def test_what_the_service_does_hangs_under_the_call_of_a_run_or_of_none(ground: Ground) -> None:
+    run = "r1"
+    with recording() as recorded:
+        await ground.client().get(["r1"])
+        with working_on(Work("acme", run)), tracing.span("work", parent=tracing.parent_from(None, run)[0]):
+            await ground.client().get(["r1"])
+    handled = [one for one in recorded.spans if one.name == f"process {ground.subjects.prefix}.memory.{{verb}}"]
+    calls = recorded.named("get_memory")
+    assert [one.parent.span_id if one.parent else 0 for one in handled] == [one.context.span_id for one in calls]
+    assert [attributes_of(one).get("messaging.message.conversation_id") for one in handled] == [None, run]
+    assert handled[1].context.trace_id == tracing.root_of(run).trace_id != handled[0].context.trace_id
 
 
 async def test_a_call_that_fails_is_told_by_its_kind_and_its_query_only_where_that_is_asked_for(ground: Ground) -> None:

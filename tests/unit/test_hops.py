@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from stretto.bus import conventions as c
 from stretto.bus import tracing
-from stretto.bus.errors import Conflict, TimedOut
+from stretto.bus.errors import Busy, Conflict, TimedOut
 from stretto.bus.hops import Handling, Sending, tell_message
 from tests.measures import measuring
 from tests.spans import Recorded, attributes_of, recording, texts_of
@@ -73,9 +73,10 @@ def test_a_message_that_comes_again_has_sibling_spans(recorded: Recorded) -> Non
     assert [parent_of(one) for one in handled] == [sent.context.span_id] * 2
 
 
-def test_what_the_server_refuses_because_it_is_there_already_is_not_told(recorded: Recorded) -> None:
-    with measuring() as measured, pytest.raises(Conflict), Sending(RESULT, run=RUN, message_id="m1"):
-        raise Conflict("another one is there")
+@pytest.mark.parametrize("refusal", [Conflict("another one is there"), Busy("full")])
+def test_what_the_server_refuses_for_what_is_there_already_is_not_told(recorded: Recorded, refusal: Exception) -> None:
+    with measuring() as measured, pytest.raises(type(refusal)), Sending(RESULT, run=RUN, message_id="m1"):
+        raise refusal
     assert not recorded.spans
     assert not measured.points.get("messaging.client.operation.duration")
 

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 
 from nats.aio.msg import Msg
@@ -121,7 +121,7 @@ class MemoryService:
             envelope = await self._wire.unpack(msg.data, msg.headers)
             if envelope.tenant != tenant:
                 raise MemoryRefused("the envelope says another tenant than its subject")  # noqa: TRY301 (answered below)
-            with self._handling(msg, envelope):
+            with self._told(msg, envelope):
                 return await self._do(self._memory_of(tenant), verb, envelope)
         except (DecodeError, MemoryFailed, ValueError) as error:
             return MemoryFailure(error=type(error).__name__, message=str(error))
@@ -129,15 +129,16 @@ class MemoryService:
             _log.exception("%s failed", msg.subject)
             return MemoryFailure(error=type(error).__name__, message="the memory service failed; its log says where")
 
-    def _handling(self, msg: Msg, envelope: Envelope) -> contextlib.AbstractContextManager[object]:
-        """Tell of a call that belongs to a run."""
-        if envelope.run == NO_RUN:
-            return contextlib.nullcontext()
-        stack = contextlib.ExitStack()
-        stack.enter_context(working_on(Work(envelope.tenant, envelope.run)))
-        template = self._subjects.memory_template()
-        stack.enter_context(Handling(template, run=envelope.run, message_id=envelope.id, headers=msg.headers))
-        return stack
+    @contextlib.contextmanager
+    def _told(self, msg: Msg, envelope: Envelope) -> Generator[None]:
+        """Tell of the block as of handling a call: of a run, or of none."""
+        run = "" if envelope.run == NO_RUN else envelope.run
+        with contextlib.ExitStack() as stack:
+            if run:
+                stack.enter_context(working_on(Work(envelope.tenant, run)))
+            template = self._subjects.memory_template()
+            stack.enter_context(Handling(template, run=run, message_id=envelope.id, headers=msg.headers))
+            yield
 
     async def _do(self, memory: Memory, verb: str, envelope: Envelope) -> Message:
         match verb:
