@@ -4,6 +4,7 @@ It works in threads of its own, so tests of any kind can have one, and what expo
 """
 
 import gzip
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -48,7 +49,7 @@ class OtlpReceiver:
         self._grpc_port = 0
 
     def __enter__(self) -> Self:
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = _Server(("127.0.0.1", 0), _handler(self))
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
 
@@ -123,6 +124,13 @@ class OtlpReceiver:
     def _export(self, request: ExportTraceServiceRequest, context: Any) -> ExportTraceServiceResponse:
         self.keep(read_spans(request), {key: str(value) for key, value in context.invocation_metadata()})
         return ExportTraceServiceResponse()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Only what is no end of a connection is told: clients may be killed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]  # handed on as it came
 
 
 def _handler(receiver: OtlpReceiver) -> type[BaseHTTPRequestHandler]:
