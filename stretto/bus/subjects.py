@@ -250,6 +250,9 @@ class Subjects:
         """Where the processes of a service tell their spans."""
         return f"{self.prefix}.span.{check_token(service, 'service')}"
 
+    def any_span(self) -> str:
+        return f"{self.prefix}.span.*"
+
     # Services
 
     def memory(self, tenant: str, verb: str) -> str:

@@ -1,6 +1,7 @@
 """Reading: from what is stored below a run to the facts that the supervisor folds."""
 
 from datetime import datetime
+from functools import reduce
 
 from stretto.bus.delivery import Delivery
 from stretto.bus.envelope import Envelope, open_envelope
@@ -52,15 +53,18 @@ class FactReader:
 
     async def fold(self, log: list[Stored]) -> RunState:
         """The state that a run's log gives. What cannot be read counts for nothing: its delivery is dead-lettered."""
-        state = RunState()
+        return reduce(evolve, await self.facts(log), RunState())
+
+    async def facts(self, log: list[Stored]) -> list[Fact]:
+        """What can be read of a run's log."""
+        facts: list[Fact] = []
         for stored in log:
             try:
                 place = self._subjects.parse_run(stored.subject)
-                fact = _fact(place, await self._open(place, stored), stored.seq, stored.at)
+                facts.append(_fact(place, await self._open(place, stored), stored.seq, stored.at))
             except (DecodeError, ValueError):
                 continue
-            state = evolve(state, fact)
-        return state
+        return facts
 
     async def _open(self, place: RunSubject, stored: Stored) -> Envelope:
         if place.kind == "schedule":

@@ -1,0 +1,79 @@
+"""SpanLog: the spans of one run, from among all that are kept on the bus."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
+
+from stretto.bus.connection import Connection
+from stretto.bus.errors import StreamMissing
+from stretto.bus.subjects import Subjects
+from stretto.bus.tracing import trace_of
+from stretto.timeline.recorded_span import RecordedSpan, spans_in
+
+__all__ = ["FoundSpans", "SpanLog"]
+
+_BEFORE: Final = timedelta(seconds=2)
+_BEHIND: Final = timedelta(seconds=8)
+"""Spans come when they end, in batches, a moment after what they tell of."""
+_MESSAGES: Final = 5_000
+"""As many are read at the most: what a busy system tells in some minutes."""
+
+
+class FoundSpans(NamedTuple):
+    """What was found; `cut` when there was more to look through than is looked through."""
+
+    spans: tuple[RecordedSpan, ...] = ()
+    cut: bool = False
+
+
+class SpanLog:
+    """Spans are kept by the time at which they came. A run that waited for days is looked for only around the moments of its log."""
+
+    def __init__(self, *, connection: Connection, subjects: Subjects) -> None:
+        self._connection = connection
+        self._subjects = subjects
+
+    async def of_run(self, run: str, moments: Iterable[datetime]) -> FoundSpans:
+        """The spans of the run that were told around these moments of the server's time, each once, in the order of their beginning.
+
+        Raises:
+            TimedOut: the bus does not answer.
+        """
+        trace, found, left = trace_of(run), dict[str, RecordedSpan](), _MESSAGES
+        for begin, end in _windows(moments):
+            messages = await self._between(begin, end, left)
+            left -= len(messages)
+            for data in messages:
+                found |= {span.id: span for span in spans_in(data, trace)}
+            if left <= 0:
+                break
+        return FoundSpans(tuple(sorted(found.values(), key=lambda one: one.began)), cut=left <= 0)
+
+    async def _between(self, begin: datetime, end: datetime, at_most: int) -> Sequence[bytes]:
+        stream, pattern = self._subjects.stream("SPANS"), self._subjects.any_span()
+        jetstream = self._connection.jetstream
+        try:
+            first = await jetstream.peek(stream, pattern, since=begin)
+            if first is None or first.at > end:
+                return ()
+            behind = await jetstream.peek(stream, pattern, since=end)
+            until_seq = first.seq + at_most
+            if behind is not None:
+                until_seq = min(until_seq, behind.seq)
+            return [one.data for one in await jetstream.read(stream, pattern, from_seq=first.seq, until_seq=until_seq)]
+        except StreamMissing:  # a deployment that was made before there were spans
+            return ()
+
+
+def _windows(moments: Iterable[datetime]) -> Iterator[tuple[datetime, datetime]]:
+    """Around each moment, those that touch made one."""
+    begin: datetime | None = None
+    end: datetime | None = None
+    for moment in sorted(moments):
+        if begin is None or end is None or moment - _BEFORE > end:
+            if begin is not None and end is not None:
+                yield begin, end
+            begin = moment - _BEFORE
+        end = moment + _BEHIND
+    if begin is not None and end is not None:
+        yield begin, end
