@@ -25,7 +25,7 @@ from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.envelope import Envelope, open_envelope
 from stretto.bus.errors import DecodeError, RetryLater, TooLarge, Unverified
 from stretto.bus.failpoints import reach
-from stretto.bus.hops import Handling, from_stream
+from stretto.bus.hops import Handling, from_stream, tell_failure
 from stretto.bus.journal import Journal
 from stretto.bus.registry import Announcer
 from stretto.bus.run_log import RunLog
@@ -190,6 +190,7 @@ class Worker:
             found = await steps.look(result=TaskResult, answer=Answer)
         except RetryLater as error:
             _log.warning("how far %s %s came cannot be read now: %s", key.role, key.task, error)
+            tell_failure(error)
             return _LATER
         if found.over:
             return Ack()

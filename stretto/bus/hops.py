@@ -34,7 +34,7 @@ from stretto.bus.conventions import (
 from stretto.bus.delivery import Delivery
 from stretto.bus.errors import Busy, Conflict
 
-__all__ = ["Handling", "Sending", "from_stream", "tell_message"]
+__all__ = ["Handling", "Sending", "from_stream", "tell_failure", "tell_message"]
 
 _METER = metrics.get_meter("stretto", __version__)
 _BOUNDARIES_S: Final = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10]
@@ -184,6 +184,11 @@ class Handling:
 def tell_message(message_id: str) -> None:
     """Say which message is handled here, as soon as it is known."""
     trace.get_current_span().set_attribute(MESSAGING_MESSAGE_ID, message_id)
+
+
+def tell_failure(error: Exception) -> None:
+    """Say that what is handled here failed, though the handler does not raise: by the type of the error."""
+    tracing.fail(trace.get_current_span(), error)
 
 
 def from_stream(delivery: Delivery) -> Attributes | None:

@@ -11,7 +11,7 @@ from stretto.bus.dead_letters import DeadLetters
 from stretto.bus.delivery import Ack, Delivery, Disposition, Hold, Nak
 from stretto.bus.errors import DecodeError, RetryLater, StreamMissing
 from stretto.bus.failpoints import reach
-from stretto.bus.hops import Handling, from_stream
+from stretto.bus.hops import Handling, from_stream, tell_failure
 from stretto.bus.registry import Registry
 from stretto.bus.server_clock import ServerClock
 from stretto.bus.streams import SUPERVISORS, Deployment
@@ -166,12 +166,14 @@ class Shard:
                 return await self._take(run, place, delivery)
         except (RetryLater, StreamMissing) as error:
             _log.warning("run %s: %s; it comes again", place.key.run, error)
+            tell_failure(error)
             return Nak(delay_s=_COME_BACK_S)
 
     async def _take(self, run: OpenRun, place: RunSubject, delivery: Delivery) -> Disposition:
         try:
             fact = await self._reader.fact(place, delivery)
         except DecodeError as error:
+            tell_failure(error)
             buried = await self._bury(delivery, error)
             if place.kind == "request":
                 await self._conductor.reject(run, str(error))

@@ -324,6 +324,19 @@ async def test_who_takes_over_tells_of_a_run_whose_supervisor_died_with_its_answ
     assert [attributes_of(one)[c.MESSAGING_DELIVERY] for one in tree.named("process run.{run}.request")] == [1, 2]
 
 
+async def test_a_message_that_cannot_be_read_is_told_as_such(world: World, recorded: Recorded) -> None:
+    await world.provisioned()
+    run = f"junk-{world.subjects.prefix}"
+    key = world.client.key(run)
+    await world.connection.jetstream.store(world.subjects.request(key, "local"), b"secret")
+    assert (await world.answer(run)).state == "rejected"
+    tree = await tree_of(recorded, world, run, handled=0)
+    handled = tree.one("process run.{run}.request")
+    assert (handled.status.status_code, attributes_of(handled)[c.ERROR_TYPE]) == (StatusCode.ERROR, "DecodeError")
+    assert tree.name(tree.spans[tree.root_id]) == "invoke_workflow none"
+    assert not any("secret" in texts_of(one) for one in tree.spans.values())
+
+
 async def test_a_run_that_is_turned_away_has_its_root_too(world: World, recorded: Recorded) -> None:
     run = await world.client.submit(Request(text="?", playbook="no-such"))
     assert (await world.answer(run)).state == "rejected"
