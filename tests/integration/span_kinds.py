@@ -126,6 +126,7 @@ KINDS: Final = (
         under=(_PROCESS, _AGENT),
         must={c.GEN_AI_OPERATION: str, c.GEN_AI_AGENT_NAME: str, c.RUN: str},
         may={**_THREAD, **_FAILED, c.PLAYBOOK: str, c.TASK: str, c.ATTEMPT: int},
+        events={c.FALLBACK: {c.FALLBACK_MODEL: str, c.FALLBACK_REASON: str}, **_WAITED},
     ),
     SpanKind(
         title="invoke_agent {role}",
