@@ -90,7 +90,7 @@ def assert_told(ran: Ran, code: int, message: str) -> None:
 @pytest.mark.parametrize(("source", "message"), AGENTS.values(), ids=AGENTS)
 def test_an_agent_that_cannot_be_run_is_told(user: Stretto, source: str, message: str) -> None:
     (user.folder / "mine.py").write_text(source, encoding="utf-8")
-    assert_told(user.run("agent", "run", "mine:Mine"), 2, message)
+    assert_told(user.with_variables(log_format="text").run("agent", "run", "mine:Mine"), 2, message)
 
 
 @pytest.mark.parametrize(("text", "message"), SETTINGS.values(), ids=SETTINGS)

@@ -20,6 +20,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _COLOURS: Final = {"WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[31;1m"}
 _DIM: Final = "\x1b[2m"
 _PLAIN: Final = "\x1b[0m"
+_MORE: Final = "    (STRETTO_LOG_ERROR_TEXTS=true adds what such errors say)"
 _SHORT: Final = 8
 """So much of a run's id is shown to people: as much as it takes to find it."""
 
@@ -81,7 +82,10 @@ class TextLines(logging.Formatter):
         if work:
             line += self._colour(_DIM, f"  [{_in_short(work)}]")
         raised = raised_in(record, texts=self._texts)
-        return "\n".join([line, *(self._colour(_DIM, one) for one in _below(raised))] if raised else [line])
+        if raised is None:
+            return line
+        below = [*_below(raised), *([] if self._texts else [_MORE])]
+        return "\n".join([line, *(self._colour(_DIM, one) for one in below)])
 
     def _colour(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_PLAIN}" if self._coloured and colour else text
