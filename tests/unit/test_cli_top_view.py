@@ -16,7 +16,7 @@ from stretto.shared.contracts.usage import Usage
 from stretto.shared.figures import Figures, Lately, Queue, RoleFigures, RunFigures
 
 NOW = datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC)
-HERE = NOW.replace(tzinfo=datetime.now().astimezone().tzinfo)
+HERE = NOW.replace(tzinfo=None).astimezone()
 """As events are shown: by the clock of this machine."""
 SUBJECTS = Subjects()
 
