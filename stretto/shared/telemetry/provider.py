@@ -4,14 +4,17 @@ from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import NoOpTracer, Tracer
 from opentelemetry.util.types import Attributes
 
 from stretto.shared.telemetry.ids import ChosenIds
+from stretto.shared.telemetry.lean_tracer import LeanTracer
+from stretto.shared.telemetry.sampler import RunSampler
 
 __all__ = ["ProcessTracerProvider"]
 
+_OURS: Final = "stretto"
 _LEFT_OUT: Final = frozenset({"mcp-python-sdk", "com.anthropic.sdk.python"})
 
 
@@ -22,7 +25,11 @@ class ProcessTracerProvider(TracerProvider):
     traced below them hangs under the span above.
     """
 
-    def __init__(self, *, resource: Resource, sampler: Sampler, limits: SpanLimits) -> None:
+    def __init__(
+        self, *, resource: Resource, sampler: RunSampler, limits: SpanLimits, has_limits: bool = False
+    ) -> None:
+        self._run_sampler = sampler
+        self._has_limits = has_limits
         super().__init__(
             resource=resource,
             sampler=sampler,
@@ -31,7 +38,8 @@ class ProcessTracerProvider(TracerProvider):
             shutdown_on_exit=False,  # it would wait for exporters longer than a process may; see `open_tracing`
         )
         self._outlet = _Outlet()
-        self.add_span_processor(self._outlet)
+        super().add_span_processor(self._outlet)
+        self._others = _Outlet()
 
     def get_tracer(
         self,
@@ -42,6 +50,14 @@ class ProcessTracerProvider(TracerProvider):
     ) -> Tracer:
         if instrumenting_module_name in _LEFT_OUT:
             return NoOpTracer()
+        if instrumenting_module_name == _OURS and not self._has_limits:
+            return LeanTracer(
+                scope=InstrumentationScope(_OURS, instrumenting_library_version, schema_url, attributes),
+                resource=self.resource,
+                sampler=self._run_sampler,
+                ids=self.id_generator,
+                on_end=self._tell,
+            )
         return super().get_tracer(instrumenting_module_name, instrumenting_library_version, schema_url, attributes)
 
     @property
@@ -51,6 +67,14 @@ class ProcessTracerProvider(TracerProvider):
     def connect(self, *processors: SpanProcessor) -> None:
         """Let spans go there from now on, and nowhere else."""
         self._outlet.processors = processors
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        super().add_span_processor(span_processor)
+        self._others.processors += (span_processor,)
+
+    def _tell(self, span: ReadableSpan) -> None:
+        self._outlet.on_end(span)
+        self._others.on_end(span)
 
 
 class _Outlet(SpanProcessor):

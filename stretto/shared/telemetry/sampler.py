@@ -7,6 +7,8 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
     ALWAYS_ON,
+    DEFAULT_ON,
+    Decision,
     ParentBased,
     Sampler,
     SamplingResult,
@@ -44,6 +46,14 @@ class RunSampler(Sampler):
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
+        self._by_parent = isinstance(sampler, ParentBased)
+        self._all = sampler in (ALWAYS_ON, DEFAULT_ON)
+
+    def keeps(self, parent: SpanContext | None, trace_id: int) -> bool:
+        """As `should_sample`, for who needs to know no more."""
+        if self._by_parent and parent is not None and not _is_root_of_run(parent):
+            return parent.trace_flags.sampled
+        return self._all or self._sampler.should_sample(Context(), trace_id, "").decision is Decision.RECORD_AND_SAMPLE
 
     def should_sample(
         self,
@@ -75,7 +85,9 @@ def sampler_of(environ: Environment) -> RunSampler:
         sampler: Sampler = TraceIdRatioBased(number(environ, "OTEL_TRACES_SAMPLER_ARG", default=1.0, most=1.0))
     else:
         sampler = _PLAIN[plain]
-    return RunSampler(ParentBased(sampler) if plain != name else sampler)
+    if plain == name:
+        return RunSampler(sampler)
+    return RunSampler(DEFAULT_ON if sampler is ALWAYS_ON else ParentBased(sampler))
 
 
 def _is_root_of_run(parent: SpanContext) -> bool:

@@ -144,7 +144,14 @@ def _provider(tracing: Tracing, service: str, instance: str) -> ProcessTracerPro
     if isinstance(current, ProcessTracerProvider):
         return current  # `stretto ask` goes on with another system when the first one stops
     provider = ProcessTracerProvider(
-        resource=resource_of(service, instance), sampler=tracing.sampler, limits=tracing.span_limits
+        resource=resource_of(service, instance),
+        sampler=tracing.sampler,
+        limits=tracing.span_limits,
+        has_limits=_has_limits(tracing.environ),
     )
     trace.set_tracer_provider(provider)
     return provider
+
+
+def _has_limits(environ: Environment) -> bool:
+    return any(name.startswith("OTEL_") and name.endswith("_LIMIT") and value for name, value in environ.items())
