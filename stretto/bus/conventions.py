@@ -94,6 +94,8 @@ FALLBACK_REASON: Final = "stretto.fallback.reason"
 RATE_LIMITED: Final = "rate_limited"
 """Event of whoever had to wait for a provider's shared rate limit, when the wait is over; with `RATE_LIMITED_S`."""
 RATE_LIMITED_S: Final = "stretto.rate_limited_s"
+FROM_LOG: Final = "stretto.from_log"
+"""Of spans that were made from a run's log, because those that were told at the time are missing."""
 LINK: Final = "stretto.link"
 """Of a link: `caller`, what asked for the run, in the host application's own trace; `resume`, the work that a resumed task goes on from."""
 

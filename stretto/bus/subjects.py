@@ -110,6 +110,10 @@ class Subjects:
     def any_request(self, key: RunKey) -> str:
         return f"{self.run(key)}.request.*"
 
+    def requests_of(self, shard: int, tenant: str) -> str:
+        """All requests of a tenant in a shard."""
+        return f"{self.prefix}.run.{shard}.{check_token(tenant, 'tenant')}.*.request.*"
+
     def decision(self, key: RunKey) -> str:
         return f"{self.run(key)}.decision"
 

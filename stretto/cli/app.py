@@ -17,6 +17,7 @@ from stretto.cli.models_app import models_app
 from stretto.cli.options import Json, Owned, Quiet, Tenant
 from stretto.cli.runs_app import runs_app
 from stretto.cli.tools_app import tools_app
+from stretto.cli.trace_app import trace_app
 
 __all__ = ["app", "main"]
 
@@ -41,6 +42,7 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(conversations_app, name="conversations")
 app.add_typer(inbox_app, name="inbox")
 app.add_typer(dead_app, name="dead")
+app.add_typer(trace_app, name="trace")
 app.add_typer(team_app, name="team", hidden=True)
 
 Slots = Annotated[int | None, typer.Option(min=1, max=1_000, help="How many tasks at once.")]

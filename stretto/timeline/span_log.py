@@ -20,10 +20,16 @@ _MESSAGES: Final = 5_000
 
 
 class FoundSpans(NamedTuple):
-    """What was found; `cut` when there was more to look through than is looked through."""
+    """What was found: the messages (OTLP) that hold spans of the run, among those of others; `cut` when there was more to look through than
+    is looked through."""
 
-    spans: tuple[RecordedSpan, ...] = ()
+    batches: tuple[bytes, ...] = ()
     cut: bool = False
+
+    def of(self, trace: str) -> list[RecordedSpan]:
+        """The spans of one trace, each once, in the order of their beginning."""
+        found = {span.id: span for batch in self.batches for span in spans_in(batch, trace)}
+        return sorted(found.values(), key=lambda one: one.began)
 
 
 class SpanLog:
@@ -34,20 +40,19 @@ class SpanLog:
         self._subjects = subjects
 
     async def of_run(self, run: str, moments: Iterable[datetime]) -> FoundSpans:
-        """The spans of the run that were told around these moments of the server's time, each once, in the order of their beginning.
+        """What was told around these moments of the server's time.
 
         Raises:
             TimedOut: the bus does not answer.
         """
-        trace, found, left = trace_of(run), dict[str, RecordedSpan](), _MESSAGES
+        trace, found, left = bytes.fromhex(trace_of(run)), list[bytes](), _MESSAGES
         for begin, end in _windows(moments):
             messages = await self._between(begin, end, left)
             left -= len(messages)
-            for data in messages:
-                found |= {span.id: span for span in spans_in(data, trace)}
+            found += [data for data in messages if trace in data]
             if left <= 0:
                 break
-        return FoundSpans(tuple(sorted(found.values(), key=lambda one: one.began)), cut=left <= 0)
+        return FoundSpans(tuple(found), cut=left <= 0)
 
     async def _between(self, begin: datetime, end: datetime, at_most: int) -> Sequence[bytes]:
         stream, pattern = self._subjects.stream("SPANS"), self._subjects.any_span()

@@ -34,6 +34,7 @@ NO_SUBJECTS = {
 }
 """Methods of `Subjects` that read a subject, name a stream, or name a kind of subjects to people."""
 WILDCARDS = {
+    "requests_of",
     "turns",
     "tasks_of",
     "tasks_of_run",
