@@ -27,8 +27,7 @@ _SETTINGS = """
 log_level = "DEBUG"
 playbooks = ["playbooks"]
 role_wait_s = 60
-task_lease_s = 2
-run_lease_s = 2
+task_lease_s = 4
 grace_s = 0
 
 [models]
