@@ -143,10 +143,9 @@ class Supervisor:
         )
 
     def _speaks_for_all(self) -> bool:
-        """Whether it falls to this supervisor to tell what holds of the whole deployment."""
-        if self._deployment.pinned:
-            return self._shards[0].is_ours
-        return self._instance == min((card.instance for card in self._registry.alive(SUPERVISOR_ROLE)), default="")
+        """Whether it falls to this supervisor to tell what holds of the whole deployment. Whom an idle shard is pinned to, nobody knows."""
+        alive = self._registry.alive(SUPERVISOR_ROLE)
+        return bool(alive) and alive[0].instance == self._instance
 
     async def _provision(self) -> None:
         for spec in deployment_streams(self._deployment):

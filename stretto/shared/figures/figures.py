@@ -50,8 +50,8 @@ class RunFigures:
         open: all of them; counted now and then, not at each reading.
         in_flight: those that supervisors look after, as they told in their last beats.
         backlog: messages (requests, results, ...) that no supervisor has taken in yet.
-        parked: those that wait for people or the clock alone: what is left of `open`. So it is exact only while little changes. None while
-            no supervisor is alive: nobody knows then.
+        parked: those that wait for people or the clock alone: what is left of `open`, and was lately. At the first reading it may be
+            off by runs that have just begun or ended. None while no supervisor is alive: nobody knows then.
     """
 
     open: int

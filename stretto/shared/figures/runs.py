@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from stretto.bus.agent_card import SUPERVISOR_ROLE, AgentCard
 from stretto.bus.connection import Connection
 from stretto.bus.errors import StreamMissing
+from stretto.bus.registry import BEAT_S
 from stretto.bus.streams import SUPERVISORS, Deployment
 from stretto.shared.figures.figures import RunFigures
 from stretto.shared.figures.paced import Paced
 
 __all__ = ["Runs"]
+
+_APART_S: Final = 2 * BEAT_S + 1.0
 
 
 class Runs:
@@ -23,6 +26,7 @@ class Runs:
         self._deployment = deployment
         self._subjects = deployment.subjects
         self._open = Paced(self._count)
+        self._apart: list[tuple[float, int]] = []
 
     async def read(self, cards: Iterable[AgentCard]) -> tuple[datetime, RunFigures]:
         """The runs, as far as the supervisors among `cards` have them; and the time by the server's clock.
@@ -40,8 +44,16 @@ class Runs:
             open=open_runs,
             in_flight=in_flight,
             backlog=backlog,
-            parked=max(0, open_runs - in_flight - backlog) if supervisors else None,
+            parked=self._parked(open_runs - in_flight - backlog) if supervisors else None,
         )
+
+    def _parked(self, apart: int) -> int:
+        """What was counted and what supervisors told are of moments some seconds apart: a run that ended between them is not parked, and
+        one that is parked stays so. So it is the least of what was left lately.
+        """
+        now = asyncio.get_running_loop().time()
+        self._apart = [(at, one) for at, one in self._apart if now - at < _APART_S] + [(now, apart)]
+        return max(0, min(one for _, one in self._apart))
 
     async def _consumer(self, shard: int) -> Any:
         stream = self._subjects.runs_stream(shard)

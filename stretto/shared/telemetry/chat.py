@@ -77,7 +77,7 @@ class Chat:
 
     def __init__(self, *, provider: str, model: str, base_url: str | None = None) -> None:
         self._name = f"chat {model}"
-        self._model = model
+        self._known_as = model if provider == HERE else f"{provider}:{model}"
         self._labels: dict[str, AttributeValue] = {
             GEN_AI_OPERATION: "chat",
             GEN_AI_PROVIDER: provider,
@@ -140,7 +140,7 @@ class Chat:
             if tokens:
                 _TOKENS.record(tokens, {**labels, GEN_AI_TOKEN_TYPE: kind})
         _SECONDS.record(seconds, {**labels, ERROR_TYPE: error} if error else labels)
-        model_called(self._model, said.usage, error=error)
+        model_called(self._known_as, said.usage, error=error)
 
 
 def _server(base_url: str) -> dict[str, AttributeValue]:
