@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from opentelemetry.trace import INVALID_SPAN, Link, Span
+from opentelemetry.trace import INVALID_SPAN, Span
 from opentelemetry.util.types import AttributeValue
 
 from stretto.agents.agent import Agent
@@ -22,7 +22,8 @@ from stretto.bus.conventions import (
     TENANT,
 )
 from stretto.bus.step_log import Found
-from stretto.bus.work import current_work
+from stretto.bus.subjects import TaskKey
+from stretto.shared.contracts.question import Settled
 from stretto.shared.contracts.task import TaskResult
 from stretto.shared.telemetry.usage import usage_attributes
 from stretto.shared.telemetry.work import work_attributes
@@ -49,11 +50,13 @@ class Invocation:
 
 
 @contextlib.contextmanager
-def invoking(agent: Agent[Any, Any], *, tenant: str, instance: str, found: Found) -> Generator[Invocation]:
-    """Around the work on the attempt that is worked on here (`current_work`).
+def invoking(
+    agent: Agent[Any, Any], key: TaskKey, settled: Sequence[Settled], *, instance: str, found: Found
+) -> Generator[Invocation]:
+    """Around the work on an attempt.
 
     Args:
-        instance: who works; found: what was on record of the attempt before.
+        settled: what it has asked people; instance: who works; found: what was on record of it before.
     """
     if not tracing.is_on():
         yield Invocation(INVALID_SPAN)
@@ -64,11 +67,12 @@ def invoking(agent: Agent[Any, Any], *, tenant: str, instance: str, found: Found
         GEN_AI_AGENT_DESCRIPTION: agent.description,
         GEN_AI_AGENT_ID: instance,
         ROLE: agent.role,
-        TENANT: tenant,
+        TENANT: key.run.tenant,
         **work_attributes(),
     }
-    work = current_work()
-    links: Sequence[Link] = tracing.link_from(found.context, work.run, "resume") if work else ()
+    # What it goes on from is where it asked last.
+    asked = found.headers.get(settled[-1].position) if settled else None
+    links = tracing.link_from(asked, key.run.run, "resume")
     with tracing.span(f"invoke_agent {agent.role}", attributes=attributes, links=links) as span:
         if found.steps:
             span.add_event(REPLAYED_STEPS, {REPLAYED_STEPS: len(found.steps)})

@@ -200,7 +200,7 @@ class Worker:
             with (
                 self._withdrawals.watch(attempt),
                 counted_attempt(key.role, key.attempt) as count,
-                invoking(self._agent, tenant=key.run.tenant, instance=self._instance, found=found) as invocation,
+                invoking(self._agent, key, task.settled, instance=self._instance, found=found) as invocation,
             ):
                 ended = await attempt.run()
                 count(ending_of(ended))

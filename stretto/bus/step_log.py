@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stretto.bus.connection import Connection
 from stretto.bus.envelope import Envelope
@@ -27,13 +27,13 @@ class Found:
     Attributes:
         over: it has its result, or the run its answer: there is nothing left to do.
         steps, intents: in the order in which they were stored.
-        context: headers of the last of them: they say which span it was recorded in.
+        headers: of what stands at each position: they say in which span it was recorded.
     """
 
     over: bool
     steps: tuple[Step, ...] = ()
     intents: tuple[Intent, ...] = ()
-    context: Mapping[str, str] | None = None
+    headers: Mapping[int, Mapping[str, str]] = field(default_factory=dict[int, Mapping[str, str]])
 
 
 class StepLog:
@@ -67,7 +67,7 @@ class StepLog:
         stream = self._subjects.runs_stream(self._key.run.shard)
         found = await self._connection.jetstream.last_of(stream, [*ends, self._subjects.steps(self._key)])
         entries: list[Step | Intent] = []
-        context: Mapping[str, str] | None = None
+        headers: dict[int, Mapping[str, str]] = {}
         for stored in found:
             if stored.subject in ends:
                 if await self._stands(stored, ends[stored.subject]):
@@ -76,12 +76,12 @@ class StepLog:
             entry = await self._entry(stored)
             if entry is not None:
                 entries.append(entry)
-                context = stored.headers
+                headers[entry.position] = stored.headers
         return Found(
             over=False,
             steps=tuple(one for one in entries if isinstance(one, Step)),
             intents=tuple(one for one in entries if isinstance(one, Intent)),
-            context=context,
+            headers=headers,
         )
 
     async def write(self, entry: Entry, *, message_id: str) -> tuple[Entry, bool]:

@@ -191,6 +191,7 @@ async def test_a_task_that_comes_again_has_a_sibling_which_tells_what_was_done_b
     assert attributes_of(cut_off)[c.ENDED] == "shut_down"
     assert c.ENDED not in attributes_of(done)
     assert not cut_off.events
+    assert not done.links, "it is no resumption"
     assert [(one.name, dict(one.attributes or {})) for one in done.events] == [
         (c.REPLAYED_STEPS, {c.REPLAYED_STEPS: 1})
     ]
@@ -200,8 +201,12 @@ async def test_a_task_that_comes_again_has_a_sibling_which_tells_what_was_done_b
 async def test_a_task_that_waits_for_a_person_ends_and_its_resumption_links_back(
     world: World, recorded: Recorded
 ) -> None:
+    async def kept() -> None:
+        pass
+
     async def work(task: Given, ctx: TaskContext) -> BaseModel:
         answer = await ctx.ask_human("Which one?")
+        await ctx.step("keep", None, kept)
         return Made(text=answer.text)
 
     await world.serve(agent_of("work", work), "w1")
