@@ -46,11 +46,13 @@ async def _be(part: str, url: str) -> None:
 
 async def _trace(stack: contextlib.AsyncExitStack, part: str, url: str) -> None:
     try:
-        from stretto.shared.telemetry.process_tracing import tracing_of
+        from stretto.shared.telemetry.process_tracing import leave_off, tracing_of
     except ImportError:  # a tree of before
         return
     tracing = tracing_of()
-    if tracing is not None:
+    if tracing is None:
+        leave_off()
+    else:
         connection = await stack.enter_async_context(await Connection.open(ConnectionOptions(url, wait_s=10)))
         opening = tracing.open(connection, subjects=Subjects(_PREFIX), service=part, instance=f"{part}-1")
         await stack.enter_async_context(opening)

@@ -23,7 +23,7 @@ from stretto.shared.money.price_book import PriceBook
 from stretto.shared.settings import Settings
 from stretto.shared.telemetry.logs import name_process
 from stretto.shared.telemetry.process_metrics import metering_of
-from stretto.shared.telemetry.process_tracing import tracing_of
+from stretto.shared.telemetry.process_tracing import leave_off, tracing_of
 
 __all__ = ["Process", "Service", "host_token", "open_process", "serve"]
 
@@ -102,7 +102,9 @@ async def open_process(settings: Settings, role: str, *, url: str | None = None)
             tenant_budgets=settings.tenant_budgets,
         )
         async with AsyncExitStack() as stack:
-            if tracing is not None:
+            if tracing is None:
+                leave_off()
+            else:
                 await stack.enter_async_context(
                     tracing.open(connection, subjects=deployment.subjects, service=role, instance=instance)
                 )

@@ -128,12 +128,16 @@ def _attributes(tag: bytes, attributes: Mapping[str, AnyValue] | None) -> list[b
 @functools.lru_cache(4_096)
 def _kept_pair(tag: bytes, key: str, value: str) -> bytes:
     """Most of them come again and again."""
+    head, text = _key(key), value.encode("utf-8", "replace")
+    size = len(head) + len(text) + 4
+    if size < 0x80:  # then each length takes one byte
+        return b"".join((tag, _SMALL[size], head, b"\x12", _SMALL[len(text) + 2], b"\x0a", _SMALL[len(text)], text))
     return tag + _pair(key, value)
 
 
 def _pair(key: str, value: AnyValue) -> bytes:
     """A `KeyValue`, with its length before it."""
-    pair = _text(b"\x0a", key) + _field(b"\x12", _value(value))
+    pair = _key(key) + _field(b"\x12", _value(value))
     return _varint(len(pair)) + pair
 
 
@@ -168,6 +172,7 @@ def _text(tag: bytes, text: str) -> bytes:
 
 
 _name = functools.lru_cache(512)(functools.partial(_text, b"\x2a"))
+_key = functools.lru_cache(512)(functools.partial(_text, b"\x0a"))
 
 
 def _field(tag: bytes, payload: bytes) -> bytes:
@@ -177,6 +182,8 @@ def _field(tag: bytes, payload: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     if number < 0x80:
         return _SMALL[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     found = bytearray()
     while number >= 0x80:
         found.append(number & 0x7F | 0x80)

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from opentelemetry import trace
+
 from stretto.shared.telemetry.capture import capture_of
 from stretto.shared.telemetry.variables import Environment, is_disabled, said
 
 if TYPE_CHECKING:
     from stretto.shared.telemetry.tracing import Tracing
 
-__all__ = ["name_of_part", "tracing_of"]
+__all__ = ["leave_off", "name_of_part", "tracing_of"]
 
 
 def tracing_of(environ: Environment = os.environ) -> "Tracing | None":
@@ -27,6 +29,12 @@ def tracing_of(environ: Environment = os.environ) -> "Tracing | None":
     from stretto.shared.telemetry.tracing import Tracing, is_hosted
 
     return None if is_hosted() else Tracing.of(environ)
+
+
+def leave_off() -> None:
+    """Say for good that nobody records spans in this process, where nobody has said that anybody does: being asked costs less then."""
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        trace.set_tracer_provider(trace.NoOpTracerProvider())
 
 
 def name_of_part(part: str, environ: Environment = os.environ) -> Mapping[str, str]:

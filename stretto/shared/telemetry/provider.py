@@ -39,7 +39,7 @@ class ProcessTracerProvider(TracerProvider):
         )
         self._outlet = _Outlet()
         super().add_span_processor(self._outlet)
-        self._others = _Outlet()
+        self._added: tuple[SpanProcessor, ...] = ()
 
     def get_tracer(
         self,
@@ -70,11 +70,13 @@ class ProcessTracerProvider(TracerProvider):
 
     def add_span_processor(self, span_processor: SpanProcessor) -> None:
         super().add_span_processor(span_processor)
-        self._others.processors += (span_processor,)
+        self._added += (span_processor,)
 
     def _tell(self, span: ReadableSpan) -> None:
-        self._outlet.on_end(span)
-        self._others.on_end(span)
+        for processor in self._outlet.processors:
+            processor.on_end(span)
+        for processor in self._added:
+            processor.on_end(span)
 
 
 class _Outlet(SpanProcessor):
