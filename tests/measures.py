@@ -7,8 +7,13 @@ from functools import cache
 from typing import Any
 
 from opentelemetry import metrics
-from opentelemetry.sdk.metrics import Histogram, MeterProvider
-from opentelemetry.sdk.metrics.export import AggregationTemporality, HistogramDataPoint, InMemoryMetricReader
+from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    HistogramDataPoint,
+    InMemoryMetricReader,
+    NumberDataPoint,
+)
 
 __all__ = ["Measured", "Point", "measuring"]
 
@@ -25,9 +30,14 @@ class Point:
 
 @dataclass
 class Measured:
-    """What was measured, by the name of the histogram; there at the end of the block."""
+    """What was measured, by name; there at the end of the block.
+
+    Attributes:
+        points: of histograms; numbers: of counters and gauges, with their labels.
+    """
 
     points: dict[str, list[Point]] = field(default_factory=dict)
+    numbers: dict[str, list[tuple[dict[str, Any], float]]] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -41,6 +51,8 @@ def measuring() -> Generator[Measured]:
     for of_resource in found.resource_metrics if found else ():
         for of_scope in of_resource.scope_metrics:
             for metric in of_scope.metrics:
+                numbers = [one for one in metric.data.data_points if isinstance(one, NumberDataPoint)]
+                measured.numbers[metric.name] = [(dict(one.attributes or {}), one.value) for one in numbers]
                 points = [one for one in metric.data.data_points if isinstance(one, HistogramDataPoint)]
                 measured.points[metric.name] = [
                     Point(dict(one.attributes or {}), one.count, one.sum, tuple(one.explicit_bounds)) for one in points
@@ -49,7 +61,10 @@ def measuring() -> Generator[Measured]:
 
 @cache
 def _reader() -> InMemoryMetricReader:
-    delta: dict[type, AggregationTemporality] = {Histogram: AggregationTemporality.DELTA}
+    delta: dict[type, AggregationTemporality] = {
+        Histogram: AggregationTemporality.DELTA,
+        Counter: AggregationTemporality.DELTA,
+    }
     reader = InMemoryMetricReader(preferred_temporality=delta)
     provider = MeterProvider([reader], shutdown_on_exit=False)
     metrics.set_meter_provider(provider)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Observation
@@ -11,14 +11,20 @@ from opentelemetry.metrics import CallbackOptions, Observation
 from stretto import __version__
 from stretto.bus.conventions import QUEUE_STATE, ROLE
 from stretto.bus.errors import BusError
-from stretto.shared.figures import FigureReader, Figures
+from stretto.shared.figures import Figures
 from stretto.shared.telemetry.metered import is_metered
 
-__all__ = ["DeploymentGauges"]
+__all__ = ["DeploymentGauges", "FigureSource"]
 
 _log = logging.getLogger(__name__)
 _TOLD: Final[list["DeploymentGauges"]] = []
 """Those that run in this process."""
+
+
+class FigureSource(Protocol):
+    """Reads the figures, as `FigureReader` does."""
+
+    async def read(self) -> Figures: ...
 
 
 class DeploymentGauges:
@@ -28,7 +34,7 @@ class DeploymentGauges:
         figures: its `lately` is not told: counters are.
     """
 
-    def __init__(self, *, figures: FigureReader, is_ours: Callable[[], bool], every_s: float = 2.0) -> None:
+    def __init__(self, *, figures: FigureSource, is_ours: Callable[[], bool], every_s: float = 2.0) -> None:
         self._reader = figures
         self._is_ours = is_ours
         self._every_s = every_s
