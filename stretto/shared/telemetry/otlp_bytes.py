@@ -35,7 +35,8 @@ _DOUBLE: Final = struct.Struct("<d")
 _FIXED64: Final = struct.Struct("<Q")
 _HERE, _REMOTE = b"\x00\x01\x00\x00", b"\x00\x03\x00\x00"
 """Flags, as fixed32: it is known whether the parent (or what is linked to) is in another process; and it is."""
-_KEPT_CHARS: Final = 128
+_KEPT_CHARS: Final = 31
+"""Longer ones are ids, mostly, and come a few times only."""
 _HALF: Final = (1 << 64) - 1
 
 
@@ -120,19 +121,22 @@ def _attributes(tag: bytes, attributes: Mapping[str, AnyValue] | None) -> list[b
     if isinstance(attributes, MappingProxyType | BoundedAttributes):
         attributes = attributes.copy()  # a dictionary: these go through Python code for each item
     return [
-        _kept_pair(tag, key, value) if type(value) is str and len(value) <= _KEPT_CHARS else tag + _pair(key, value)
+        (_kept_text_pair if len(value) <= _KEPT_CHARS else _text_pair)(tag, key, value)
+        if type(value) is str
+        else tag + _pair(key, value)
         for key, value in attributes.items()
     ]
 
 
-@functools.lru_cache(4_096)
-def _kept_pair(tag: bytes, key: str, value: str) -> bytes:
-    """Most of them come again and again."""
+def _text_pair(tag: bytes, key: str, value: str) -> bytes:
     head, text = _key(key), value.encode("utf-8", "replace")
     size = len(head) + len(text) + 4
     if size < 0x80:  # then each length takes one byte
         return b"".join((tag, _SMALL[size], head, b"\x12", _SMALL[len(text) + 2], b"\x0a", _SMALL[len(text)], text))
     return tag + _pair(key, value)
+
+
+_kept_text_pair = functools.lru_cache(1_024)(_text_pair)
 
 
 def _pair(key: str, value: AnyValue) -> bytes:
