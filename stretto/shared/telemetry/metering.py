@@ -64,17 +64,18 @@ class Metering:
     async def open(self, *, service: str, instance: str, drain_s: float = _DRAIN_S) -> AsyncGenerator[None]:
         """Tell the metrics as those of an instance of `service`.
 
-        At the end they are exported once more: for that there are `drain_s`, half a second after a cancellation.
+        At the end they are exported once more: for that there are `drain_s`, half a second after a cancellation, or where they do not
+        get through anyway.
         """
         provider = _provider(service, instance)
         provider.is_connected = True
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(setattr, provider, "is_connected", False)
-            pushing: list[PeriodicExportingMetricReader] = []
+            pushing: list[tuple[PeriodicExportingMetricReader, TellingOnce]] = []
             for name in self.exporters:
                 if name != "prometheus":
                     pushing.append(self._pushing(name))
-                    provider.add_metric_reader(pushing[-1])
+                    provider.add_metric_reader(pushing[-1][0])
                 elif (served := await stack.enter_async_context(serving(self.address))) is not None:
                     provider.add_metric_reader(served)
                     stack.callback(provider.remove_metric_reader, served)
@@ -84,15 +85,17 @@ class Metering:
                 drain_s = min(drain_s, _HURRIED_S)
                 raise
             finally:
-                await _within(drain_s, *(_last_words(provider, reader, drain_s) for reader in pushing))
+                if all(exporter.is_failing for _, exporter in pushing):  # who does not answer is hardly waited for
+                    drain_s = min(drain_s, _HURRIED_S)
+                await _within(drain_s, *(_last_words(provider, reader, drain_s) for reader, _ in pushing))
 
-    def _pushing(self, name: str) -> PeriodicExportingMetricReader:
+    def _pushing(self, name: str) -> tuple[PeriodicExportingMetricReader, TellingOnce]:
         if name == "console":
             exporter = TellingOnce(ConsoleMetricExporter(out=sys.stderr), where="stderr")
         else:
             exporter = TellingOnce(otlp_metric_exporter(self.environ), where=endpoint_of("metrics", self.environ))
             quiet()
-        return PeriodicExportingMetricReader(exporter, export_interval_millis=self.interval_s * 1_000)
+        return PeriodicExportingMetricReader(exporter, export_interval_millis=self.interval_s * 1_000), exporter
 
 
 def _provider(service: str, instance: str) -> ProcessMeterProvider:

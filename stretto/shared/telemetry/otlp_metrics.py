@@ -18,22 +18,25 @@ class TellingOnce(MetricExporter):
 
     Args:
         where: what it exports to, as it may be shown.
+
+    Attributes:
+        is_failing: the last export did not get through.
     """
 
     def __init__(self, exporter: MetricExporter, *, where: str) -> None:
         super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # as the SDK's readers do: it has no other way
         self._exporter = exporter
         self._where = where
-        self._failing = False
+        self.is_failing = False
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: object) -> MetricExportResult:
         result = self._exporter.export(metrics_data, timeout_millis, **kwargs)
         failing = result is not MetricExportResult.SUCCESS
-        if failing and not self._failing:
+        if failing and not self.is_failing:
             _log.warning("metrics are not exported: %s does not take them", self._where)
-        elif self._failing and not failing:
+        elif self.is_failing and not failing:
             _log.info("%s takes metrics again", self._where)
-        self._failing = failing
+        self.is_failing = failing
         return result
 
     def shutdown(self, timeout_millis: float = 30_000, **kwargs: object) -> None:
