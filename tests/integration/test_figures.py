@@ -139,6 +139,19 @@ async def test_counts_open_runs_and_takes_those_that_nobody_has_for_parked(groun
     assert (served.open, served.in_flight, served.backlog, served.parked) == (3, 1, 0, 2)
 
 
+async def test_takes_no_run_for_parked_that_a_beat_is_late_to_tell_of(ground: Ground) -> None:
+    roll = Roll(ground, card(SUPERVISOR_ROLE, "su", busy=1))
+    reader = FigureReader(
+        connection=ground.connection, deployment=ground.deployment, wire=ground.wire, registry=roll, lately_s=None
+    )
+    await ground.request("r1")
+    async with held(ground.pinned(), 1):
+        assert (await reader.read()).runs.parked == 0
+        roll.cards = [card(SUPERVISOR_ROLE, "su", busy=0)]  # it ended, and was counted before
+        runs = (await reader.read()).runs
+    assert (runs.open, runs.in_flight, runs.parked) == (1, 0, 0)
+
+
 async def test_adds_up_what_ended_lately_and_takes_in_what_is_new(ground: Ground) -> None:
     reader = reader_of(ground)
     await answer(ground, "r1", "completed", usage=Usage(output_tokens=5, cost_usd=0.5))
