@@ -20,7 +20,7 @@ from stretto.shared.contracts.request import Request
 from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
 
-__all__ = ["list_runs"]
+__all__ = ["ListedRun", "latest_runs", "list_runs", "with_questions"]
 
 _TAIL: Final = 5_000
 """So many of a shard's last messages are looked at: a long history is not read through for a list of the latest runs."""
@@ -29,7 +29,9 @@ _SHOWN_CHARS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class ListedRun:
+    """One run of the list."""
+
     run: str
     asked_at: datetime
     principal: str
@@ -51,10 +53,8 @@ class _Run:
 async def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     """The tenant's latest runs, newest first."""
     async with open_log(settings) as connection:
-        reader = _Reader(settings, connection)
-        runs = [run for shard in range(settings.shards) for run in await reader.runs(shard)]
-        runs.sort(key=lambda run: run.asked_at, reverse=True)
-        runs = await _with_questions(requester_on(connection, settings), runs[:limit])
+        runs = await latest_runs(settings, connection)
+        runs = await with_questions(requester_on(connection, settings), runs[:limit])
     if as_json:
         write_json({"runs": [_data(run) for run in runs]})
     else:
@@ -75,9 +75,20 @@ async def list_runs(settings: Settings, *, limit: int, as_json: bool) -> int:
     return 0
 
 
-async def _with_questions(requester: Requester, runs: Sequence[_Run]) -> list[_Run]:
+async def latest_runs(settings: Settings, connection: Connection) -> list[ListedRun]:
+    """The tenant's latest runs, newest first; without their questions.
+
+    Raises:
+        StreamMissing: no supervisor has ever run for this prefix.
+    """
+    reader = _Reader(settings, connection)
+    runs = [run for shard in range(settings.shards) for run in await reader.runs(shard)]
+    return sorted(runs, key=lambda run: run.asked_at, reverse=True)
+
+
+async def with_questions(requester: Requester, runs: Sequence[ListedRun]) -> list[ListedRun]:
     """The runs with what those that are open ask a person."""
-    found: list[_Run] = []
+    found: list[ListedRun] = []
     for run in runs:
         asked = [] if run.answer else await requester.questions_of(run.run)
         found.append(replace(run, questions=[one.question.id for one in asked if one.is_open]))
@@ -93,7 +104,7 @@ class _Reader:
         self._subjects = settings.deployment.subjects
         self._wire = Wire(artifacts=Artifacts(connection=connection, subjects=self._subjects))
 
-    async def runs(self, shard: int) -> list[_Run]:
+    async def runs(self, shard: int) -> list[ListedRun]:
         stream = self._subjects.runs_stream(shard)
         found = await self._connection.jetstream.api(f"STREAM.INFO.{stream}")
         if "error" in found:
@@ -105,13 +116,13 @@ class _Reader:
             opened = await self._open(stored, Answer)
             if opened is not None:
                 answers.setdefault(opened[0].key.run, (opened[1], stored.at))
-        listed: dict[str, _Run] = {}
+        listed: dict[str, ListedRun] = {}
         for stored in await self._connection.jetstream.read(stream, f"{runs}.request.*", from_seq=from_seq):
             request = await self._open(stored, Request)
             if request is not None:
                 where, message = request
                 answer, ended_at = answers.get(where.key.run, (None, None))
-                run = _Run(where.key.run, stored.at, where.tail[0], message.text, answer, ended_at)
+                run = ListedRun(where.key.run, stored.at, where.tail[0], message.text, answer, ended_at)
                 listed.setdefault(run.run, run)
         return list(listed.values())
 
@@ -125,7 +136,7 @@ class _Reader:
             return None
 
 
-def _data(run: _Run) -> dict[str, Any]:
+def _data(run: ListedRun) -> dict[str, Any]:
     return {
         "run": run.run,
         "asked_at": run.asked_at.isoformat(),

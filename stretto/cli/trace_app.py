@@ -75,7 +75,7 @@ def trace_list(
     ] = None,
     since: Annotated[str | None, typer.Option(help="Only those asked since then: 30m, 2h, 1d, or a date.")] = None,
     slower: Annotated[float | None, typer.Option(min=0, help="Only those that took longer, in seconds.")] = None,
-    playbook: Annotated[str | None, typer.Option(help="Only those that followed this playbook.")] = None,
+    playbook: Annotated[str | None, typer.Option(help="Only those that are over and followed this playbook.")] = None,
     text: Annotated[str | None, typer.Option(help="Only those whose request has this in it.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many at the most.")] = 20,
     tenant: Tenant = None,
