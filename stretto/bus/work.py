@@ -1,15 +1,14 @@
 """Work: what this process is busy with at the moment, for whoever tells of it: logs and spans."""
 
-import contextlib
-from collections.abc import Generator
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from types import TracebackType
+from typing import NamedTuple
 
 __all__ = ["Work", "current_work", "working_on"]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """A run, or one attempt at one of its tasks; `conversation` is the thread of runs that it belongs to."""
 
     tenant: str
@@ -28,11 +27,23 @@ def current_work() -> Work | None:
     return _WORK.get()
 
 
-@contextlib.contextmanager
-def working_on(work: Work) -> Generator[None]:
+def working_on(work: Work) -> AbstractContextManager[None]:
     """Say what is worked on within the block."""
-    before = _WORK.set(work)
-    try:
-        yield
-    finally:
-        _WORK.reset(before)
+    return _Working(work)
+
+
+class _Working:
+    # No generator: it is done for every message.
+    __slots__ = ("_before", "_work")
+    _before: Token[Work | None]
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __enter__(self) -> None:
+        self._before = _WORK.set(self._work)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _WORK.reset(self._before)
