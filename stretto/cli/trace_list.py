@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from stretto.cli.dollars import dollars
+from stretto.cli.latest_runs import ListedRun, latest_runs, with_questions
 from stretto.cli.letter_filter import point_in_time
 from stretto.cli.output import write_json, write_table
 from stretto.cli.running_system import open_log
-from stretto.cli.runs import ListedRun, latest_runs, with_questions
 from stretto.cli.terminal import say
 from stretto.shared.requester import requester_on
 from stretto.shared.settings import Settings
