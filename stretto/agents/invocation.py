@@ -72,7 +72,7 @@ def invoking(
     }
     # What it goes on from is where it asked last.
     asked = found.headers.get(settled[-1].position) if settled else None
-    links = tracing.link_from(asked, key.run.run, "resume")
+    links = tracing.link_from(asked, key.run.tenant, key.run.run, "resume")
     with tracing.span(f"invoke_agent {agent.role}", attributes=attributes, links=links) as span:
         if found.steps:
             span.add_event(REPLAYED_STEPS, {REPLAYED_STEPS: len(found.steps)})

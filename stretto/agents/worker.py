@@ -170,7 +170,14 @@ class Worker:
             told = {**told, ROLE: key.role, TASK: key.task, ATTEMPT: key.attempt}
         with (
             working_on(Work(key.run.tenant, key.run.run, key.role, key.task, key.attempt, conversation)),
-            Handling(template, run=key.run.run, message_id=envelope.id, headers=delivery.headers, attributes=told),
+            Handling(
+                template,
+                tenant=key.run.tenant,
+                run=key.run.run,
+                message_id=envelope.id,
+                headers=delivery.headers,
+                attributes=told,
+            ),
         ):
             return await self._do(key, task, envelope)
 

@@ -93,7 +93,9 @@ class Client:
         subject = self._subjects.request(key, self._principal)
         packed, anyone = await self._wire.pack(envelope), self._subjects.any_request(key)
         try:
-            with Sending(self._subjects.run_template("request"), run=run, message_id=envelope.id) as sending:
+            with Sending(
+                self._subjects.run_template("request"), tenant=self._tenant, run=run, message_id=envelope.id
+            ) as sending:
                 await self._connection.jetstream.store(
                     subject, packed, expect=0, expect_on=anyone, headers=sending.headers
                 )
@@ -129,7 +131,9 @@ class Client:
         payload, after = await self._wire.pack(envelope), 0
         while True:
             try:
-                with Sending(self._subjects.run_template("command"), run=run, message_id=envelope.id) as sending:
+                with Sending(
+                    self._subjects.run_template("command"), tenant=self._tenant, run=run, message_id=envelope.id
+                ) as sending:
                     return await self._connection.jetstream.store(
                         subject, payload, expect=after, expect_on=anyone, headers=sending.headers
                     )

@@ -67,11 +67,14 @@ class Sending:
         headers: how the message tells its receiver where its span belongs; empty where nobody records spans.
     """
 
-    __slots__ = ("_attributes", "_began", "_destination", "_message_id", "_run", "_span", "headers")
+    __slots__ = ("_attributes", "_began", "_destination", "_message_id", "_run", "_span", "_tenant", "headers")
     _began: float
 
-    def __init__(self, destination: str, *, run: str, message_id: str, attributes: Attributes | None = None) -> None:
+    def __init__(
+        self, destination: str, *, tenant: str, run: str, message_id: str, attributes: Attributes | None = None
+    ) -> None:
         self._destination = destination
+        self._tenant = tenant
         self._run = run
         self._message_id = message_id
         self._attributes = attributes
@@ -80,7 +83,7 @@ class Sending:
 
     def __enter__(self) -> Self:
         if tracing.is_on():
-            parent, links = tracing.parent_here(self._run)
+            parent, links = tracing.parent_here(self._tenant, self._run)
             attributes: dict[str, AttributeValue] = {
                 **_labels("send", self._destination),
                 MESSAGING_MESSAGE_ID: self._message_id,
@@ -128,6 +131,7 @@ class Handling:
         "_message_id",
         "_run",
         "_span",
+        "_tenant",
         "_token",
     )
     _began: float
@@ -137,6 +141,7 @@ class Handling:
         self,
         destination: str,
         *,
+        tenant: str,
         run: str,
         headers: Mapping[str, str] | None,
         message_id: str = "",
@@ -144,6 +149,7 @@ class Handling:
         links: Sequence[Link] = (),
     ) -> None:
         self._destination = destination
+        self._tenant = tenant
         self._run = run
         self._message_id = message_id
         self._headers = headers
@@ -153,7 +159,7 @@ class Handling:
 
     def __enter__(self) -> Self:
         if tracing.is_on():
-            parent, links = tracing.parent_from(self._headers, self._run)
+            parent, links = tracing.parent_from(self._headers, self._tenant, self._run)
             attributes = dict(_labels("process", self._destination))
             if self._message_id:
                 attributes[MESSAGING_MESSAGE_ID] = self._message_id

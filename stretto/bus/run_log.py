@@ -31,7 +31,9 @@ class RunLog:
         if not subject.startswith(f"{self._subjects.run(key)}."):  # a step, of which the agent's own spans tell
             return await self._store(key, subject, packed, envelope, after, headers_of())
         kind = subject.split(".", 6)[5]
-        with Sending(self._subjects.run_template(kind), run=key.run, message_id=envelope.id) as sending:
+        with Sending(
+            self._subjects.run_template(kind), tenant=key.tenant, run=key.run, message_id=envelope.id
+        ) as sending:
             return await self._store(key, subject, packed, envelope, after, sending.headers)
 
     async def append_next(self, key: RunKey, subject: str, message: Message, envelope: Envelope, *, after: int) -> int:

@@ -90,7 +90,9 @@ class TaskQueue:
         for _ in range(_TRIES):
             with (
                 contextlib.suppress(Conflict),
-                Sending(template, run=key.run.run, message_id=envelope.id, attributes=of_task) as sending,
+                Sending(
+                    template, tenant=key.run.tenant, run=key.run.run, message_id=envelope.id, attributes=of_task
+                ) as sending,
             ):
                 await self._connection.jetstream.store(subject, packed, expect=0, headers=sending.headers)
                 return

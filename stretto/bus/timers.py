@@ -32,7 +32,7 @@ class Timers:
         template = self._subjects.run_template("schedule")
         while True:
             try:
-                with Sending(template, run=key.run, message_id=envelope.id) as sending:
+                with Sending(template, tenant=key.tenant, run=key.run, message_id=envelope.id) as sending:
                     headers = {**when, **sending.headers}
                     await self._connection.jetstream.store(subject, packed, expect=after, headers=headers)
             except Conflict:

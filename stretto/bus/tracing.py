@@ -75,15 +75,16 @@ def is_on() -> bool:
     return type(trace.get_tracer_provider()) not in _OFF
 
 
-def trace_of(run: str) -> str:
-    """The id of the run's trace, in hex: the first half of the SHA-256 of the run's id."""
-    return hashlib.sha256(run.encode()).hexdigest()[:32]
+def trace_of(tenant: str, run: str) -> str:
+    """The id of the run's trace, in hex: the first half of the SHA-256 of `TENANT/RUN`. Tenants may choose the same id for a run: what they
+    tell must not come together."""
+    return hashlib.sha256(f"{tenant}/{run}".encode()).hexdigest()[:32]
 
 
 @functools.lru_cache(maxsize=_KNOWN_ROOTS)
-def root_of(run: str) -> SpanContext:
+def root_of(tenant: str, run: str) -> SpanContext:
     """The root of the run's trace. Its span id is the lower half of the trace's id, so that it can be known for a root."""
-    trace_id = int(trace_of(run), 16)
+    trace_id = int(trace_of(tenant, run), 16)
     return SpanContext(trace_id, trace_id & _HALF, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
 
 
@@ -101,7 +102,7 @@ def headers_of(span: Span | None = None) -> dict[str, str]:
     return {_TRACEPARENT: f"00-{said.trace_id:032x}-{said.span_id:016x}-{said.trace_flags:02x}"}
 
 
-def parent_from(headers: Mapping[str, str] | None, run: str) -> tuple[Context, Sequence[Link]]:
+def parent_from(headers: Mapping[str, str] | None, tenant: str, run: str) -> tuple[Context, Sequence[Link]]:
     """What a span about a message of the run hangs under: the span that sent the message, or else the run's root. Outside of all runs (no
     `run`) it is the one that sent the message, or none.
 
@@ -112,23 +113,23 @@ def parent_from(headers: Mapping[str, str] | None, run: str) -> tuple[Context, S
     said = _said(headers)
     if not run:
         return (_under(said) if said else Context()), ()
-    root = root_of(run)
+    root = root_of(tenant, run)
     if said is None or said.trace_id != root.trace_id:
         return _under(root), (Link(said, {LINK: "caller"}),) if said else ()
     return _under(said), ()
 
 
-def link_from(headers: Mapping[str, str] | None, run: str, how: str) -> tuple[Link, ...]:
+def link_from(headers: Mapping[str, str] | None, tenant: str, run: str, how: str) -> tuple[Link, ...]:
     """A link to the span of the run that a message's headers name; none where they name none of it."""
     said = _said(headers) if is_on() else None
-    return (Link(said, {LINK: how}),) if said and said.trace_id == root_of(run).trace_id else ()
+    return (Link(said, {LINK: how}),) if said and said.trace_id == root_of(tenant, run).trace_id else ()
 
 
-def parent_here(run: str) -> tuple[Context | None, Sequence[Link]]:
+def parent_here(tenant: str, run: str) -> tuple[Context | None, Sequence[Link]]:
     """What a span of the run hangs under that begins here and now: the current span, or, where that is another trace's, the run's root."""
     if not is_on():
         return None, ()
-    root, current = root_of(run), trace.get_current_span().get_span_context()
+    root, current = root_of(tenant, run), trace.get_current_span().get_span_context()
     if current.trace_id == root.trace_id:
         return None, ()
     return _under(root), (Link(current, {LINK: "caller"}),) if current.is_valid else ()
@@ -213,10 +214,17 @@ def write_span(
 
 
 def write_root(
-    name: str, *, run: str, began: datetime, ended: datetime, attributes: Attributes, error: str | None = None
+    name: str,
+    *,
+    tenant: str,
+    run: str,
+    began: datetime,
+    ended: datetime,
+    attributes: Attributes,
+    error: str | None = None,
 ) -> None:
     """The root of a run's trace: the whole run."""
-    root = root_of(run)
+    root = root_of(tenant, run)
     write_span(
         name,
         began=began,

@@ -156,7 +156,9 @@ class Shard:
         key, template = place.key, self._subjects.run_template(place.kind)
         with (
             working_on(Work(key.tenant, key.run)),
-            Handling(template, run=key.run, headers=delivery.headers, attributes=from_stream(delivery)),
+            Handling(
+                template, tenant=key.tenant, run=key.run, headers=delivery.headers, attributes=from_stream(delivery)
+            ),
         ):
             return await self._serve(place, delivery)
 

@@ -60,6 +60,7 @@ def tell_run(key: RunKey, state: RunState, answer: Answer, ended: datetime) -> N
         attributes |= {GEN_AI_CONVERSATION_ID: request.request.conversation, SESSION_ID: request.request.conversation}
     tracing.write_root(
         f"invoke_workflow {playbook}",
+        tenant=key.tenant,
         run=key.run,
         began=request.at if request else ended,
         ended=ended,
@@ -82,7 +83,7 @@ def tell_waits(key: RunKey, state: RunState, fact: Fact) -> None:
                 f"wait_for_human {question.kind}",
                 began=one.asked.at,
                 ended=fact.at,
-                parent=tracing.parent_from(None, key.run)[0],
+                parent=tracing.parent_from(None, key.tenant, key.run)[0],
                 attributes={
                     RUN: key.run,
                     ROLE: question.role,
@@ -90,5 +91,5 @@ def tell_waits(key: RunKey, state: RunState, fact: Fact) -> None:
                     QUESTION: question.id,
                     OUTCOME: one.settled.outcome,
                 },
-                ids=tracing.ids_of(f"{key.run} {question.id}"),
+                ids=tracing.ids_of(f"{key.tenant}/{key.run} {question.id}"),
             )

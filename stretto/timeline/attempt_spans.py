@@ -65,8 +65,9 @@ def by_attempt(spans: Iterable[RecordedSpan]) -> dict[tuple[str, int], AttemptSp
         of_attempt = found.setdefault((task, span.number(ATTEMPT)), AttemptSpans())
         if span.text(GEN_AI_OPERATION) == _INVOKE:
             of_attempt.sittings.append(_sitting(span))
-            limited = span.events.get(RATE_LIMITED, {}).get(RATE_LIMITED_S, 0.0)
-            of_attempt.rate_limited_s += limited if isinstance(limited, float) else 0.0
+            limited_s = span.events.get(RATE_LIMITED, {}).get(RATE_LIMITED_S, 0.0)
+            took_s = (span.ended - span.began).total_seconds()
+            of_attempt.rate_limited_s += limited_s if isinstance(limited_s, float) and 0 <= limited_s <= took_s else 0.0
         elif (effect := _effect(span)) is not None:
             of_attempt.effects.append(effect)
     return found
@@ -98,13 +99,12 @@ def _effect(span: RecordedSpan) -> EffectSpan | None:
         name = span.text(GEN_AI_REQUEST_MODEL if kind == "model" else GEN_AI_TOOL_NAME)
     else:
         return None
-    cost = span.attributes.get(COST_USD, 0.0)
     usage = Usage(
         model_calls=int(kind == "model"),
         tool_calls=int(kind == "tool"),
-        input_tokens=max(0, span.number(GEN_AI_INPUT_TOKENS)),
-        cached_input_tokens=max(0, span.number(GEN_AI_CACHE_READ_TOKENS)),
-        output_tokens=max(0, span.number(GEN_AI_OUTPUT_TOKENS)),
-        cost_usd=max(0.0, cost) if isinstance(cost, float) else 0.0,
+        input_tokens=span.number(GEN_AI_INPUT_TOKENS),
+        cached_input_tokens=span.number(GEN_AI_CACHE_READ_TOKENS),
+        output_tokens=span.number(GEN_AI_OUTPUT_TOKENS),
+        cost_usd=span.quantity(COST_USD),
     )
     return EffectSpan(kind, name, period_of(span), usage, span.text(ERROR_TYPE))

@@ -55,7 +55,7 @@ def build(
     return Story(
         run=key.run,
         tenant=key.tenant,
-        trace=trace_of(key.run),
+        trace=trace_of(key.tenant, key.run),
         principal=state.request.principal,
         text=request.text,
         state=answer.state if answer else "open",

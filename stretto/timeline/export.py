@@ -32,6 +32,7 @@ from stretto.bus.conventions import (
     TENANT,
 )
 from stretto.bus.tracing import ids_of, root_of
+from stretto.timeline.recorded_span import batch_of
 from stretto.timeline.story import Attempt, Period, Step, Story, Task
 
 __all__ = ["Export", "export"]
@@ -54,7 +55,7 @@ def export(story: Story, batches: Sequence[bytes]) -> Export:
     seen: set[bytes] = set()
     trace = bytes.fromhex(story.trace)
     for batch in batches:
-        for of_resource in ExportTraceServiceRequest.FromString(batch).resource_spans:
+        for of_resource in batch_of(batch).resource_spans:
             for of_scope in of_resource.scope_spans:
                 spans = [one for one in of_scope.spans if one.trace_id == trace and one.span_id not in seen]
                 if spans:
@@ -70,7 +71,7 @@ def export(story: Story, batches: Sequence[bytes]) -> Export:
 
 
 def _made(story: Story, told: set[bytes]) -> Iterator[Span]:
-    root = root_of(story.run).span_id.to_bytes(8, "big")
+    root = root_of(story.tenant, story.run).span_id.to_bytes(8, "big")
     if root not in told:
         name = f"invoke_workflow {story.playbook}".rstrip()
         about = {GEN_AI_OPERATION: "invoke_workflow", RUN: story.run, TENANT: story.tenant, RUN_STATE: story.state}
@@ -83,7 +84,7 @@ def _made(story: Story, told: set[bytes]) -> Iterator[Span]:
 
 
 def _made_of(story: Story, task: Task, attempt: Attempt, root: bytes) -> Iterator[Span]:
-    place = f"{story.run} {task.id} {attempt.number}"
+    place = f"{story.tenant}/{story.run} {task.id} {attempt.number}"
     parent = ids_of(place).span.to_bytes(8, "big") if not attempt.spans else root
     where: dict[str, str | int] = {RUN: story.run, TASK: task.id, ATTEMPT: attempt.number}
     if not attempt.spans:

@@ -54,6 +54,6 @@ class StoryReader:
         if not facts:
             return None
         steps = await recorded_steps(self._connection, self._subjects, self._wire, key, from_seq=facts[0].seq)
-        found = await self._spans.of_run(run, [*(one.at for one in facts), *(one.at for one in steps)])
-        story = build(key, facts, steps, found.of(trace_of(run)), cut=found.cut)
+        found = await self._spans.of_run(tenant, run, [*(one.at for one in facts), *(one.at for one in steps)])
+        story = build(key, facts, steps, found.of(trace_of(tenant, run)), cut=found.cut)
         return (story, found) if story else None

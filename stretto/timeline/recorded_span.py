@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Final
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-__all__ = ["RecordedSpan", "spans_in"]
+__all__ = ["RecordedSpan", "batch_of", "spans_in"]
 
 Value = str | int | float | bool
+_MOST: Final = 2**53
+"""What counts as a number: no infinity, and nothing that is not one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +42,19 @@ class RecordedSpan:
         return str(self.attributes.get(name, ""))
 
     def number(self, name: str) -> int:
-        """An attribute, as a whole number; 0 where it is none."""
+        """An attribute, as a whole number from 0 on; 0 where it is none."""
+        return int(self.quantity(name))
+
+    def quantity(self, name: str) -> float:
+        """An attribute, as a number from 0 on; 0 where it is none. A message by hand may say anything."""
         value = self.attributes.get(name, 0)
-        return int(value) if isinstance(value, int | float) else 0
+        return value if isinstance(value, int | float) and 0 <= value < _MOST else 0
 
 
 def spans_in(data: bytes, trace: str) -> Iterator[RecordedSpan]:
     """The spans of a trace (in hex) in one message of OTLP. What cannot be read counts for nothing."""
-    try:
-        batch = ExportTraceServiceRequest.FromString(data)
-    except DecodeError:
-        return
     wanted = bytes.fromhex(trace)
-    for of_resource in batch.resource_spans:
+    for of_resource in batch_of(data).resource_spans:
         service = next(
             (one.value.string_value for one in of_resource.resource.attributes if one.key == "service.name"), ""
         )
@@ -59,6 +62,16 @@ def spans_in(data: bytes, trace: str) -> Iterator[RecordedSpan]:
             for span in of_scope.spans:
                 if span.trace_id == wanted:
                     yield _recorded(span, service)
+
+
+def batch_of(data: bytes) -> ExportTraceServiceRequest:
+    """A message of OTLP; an empty one where it cannot be read."""
+    found = ExportTraceServiceRequest()
+    try:
+        found.ParseFromString(data)
+    except DecodeError:
+        found.Clear()
+    return found
 
 
 def _recorded(span: Span, service: str) -> RecordedSpan:

@@ -15,6 +15,8 @@ __all__ = ["FoundSpans", "SpanLog"]
 _BEFORE: Final = timedelta(seconds=2)
 _BEHIND: Final = timedelta(seconds=8)
 """Spans come when they end, in batches, a moment after what they tell of."""
+_WORK: Final = timedelta(minutes=15)
+"""So long may work go on of which the log says nothing."""
 _MESSAGES: Final = 5_000
 """As many are read at the most: what a busy system tells in some minutes."""
 
@@ -39,13 +41,13 @@ class SpanLog:
         self._connection = connection
         self._subjects = subjects
 
-    async def of_run(self, run: str, moments: Iterable[datetime]) -> FoundSpans:
+    async def of_run(self, tenant: str, run: str, moments: Iterable[datetime]) -> FoundSpans:
         """What was told around these moments of the server's time.
 
         Raises:
             TimedOut: the bus does not answer.
         """
-        trace, found, left = bytes.fromhex(trace_of(run)), list[bytes](), _MESSAGES
+        trace, found, left = bytes.fromhex(trace_of(tenant, run)), list[bytes](), _MESSAGES
         for begin, end in _windows(moments):
             messages = await self._between(begin, end, left)
             left -= len(messages)
@@ -71,11 +73,11 @@ class SpanLog:
 
 
 def _windows(moments: Iterable[datetime]) -> Iterator[tuple[datetime, datetime]]:
-    """Around each moment, those that touch made one."""
+    """Around each moment; those made one between which work may have gone on. Longer ones are waits, in which nothing is told."""
     begin: datetime | None = None
     end: datetime | None = None
     for moment in sorted(moments):
-        if begin is None or end is None or moment - _BEFORE > end:
+        if begin is None or end is None or moment - _WORK > end:
             if begin is not None and end is not None:
                 yield begin, end
             begin = moment - _BEFORE

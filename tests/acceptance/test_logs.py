@@ -57,7 +57,13 @@ def test_an_agent_that_fails_is_told_in_json_lines_with_ids_and_without_what_it_
     assert "stumbling_agents.py" in failed["error"]["traceback"][-1]
     assert failed["service"] == "stretto-stumbler"
     assert failed["instance"].startswith("stumbler-")
-    expected = {"run": "r-logs", "role": "stumbler", "task": "work", "attempt": 1, "trace_id": trace_of("r-logs")}
+    expected = {
+        "run": "r-logs",
+        "role": "stumbler",
+        "task": "work",
+        "attempt": 1,
+        "trace_id": trace_of("default", "r-logs"),
+    }
     assert {name: failed.get(name) for name in expected} == expected
     assert failed["span_id"]
     said = {one["message"] for one in found}

@@ -51,9 +51,9 @@ def test_it_shows_what_a_conversation_did(phoenix: Phoenix, nats_url: str, tmp_p
         written = world.ask("write", "--playbook", "scribe", "--conversation", "thread")
         world.stop()
 
-    roots = {f"{root_of(run).span_id:016x}" for run in (answered, written)}
+    roots = {f"{root_of('default', run).span_id:016x}" for run in (answered, written)}
     wait_until(lambda: roots <= {one["context"]["span_id"] for one in phoenix.spans(PROJECT)}, "the runs are shown")
-    traces = {trace_of(answered), trace_of(written)}
+    traces = {trace_of("default", answered), trace_of("default", written)}
     spans = [one for one in phoenix.spans(PROJECT) if one["context"]["trace_id"] in traces]
     shown = {one["context"]["span_id"]: one for one in spans}
     assert {span for span, one in shown.items() if not one["parent_id"]} == roots

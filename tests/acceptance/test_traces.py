@@ -21,6 +21,7 @@ from tests.integration.otlp_receiver import OtlpReceiver
 from tests.integration.span_kinds import KINDS, faults_of, kind_of
 from tests.integration.spans import Span
 
+TENANT: Final = "default"
 HEADER: Final = "canary-header"
 QUESTION: Final = "When is a refund paid? canary-question"
 ROLES: Final = ("memory", "supervisor", "planner", "researcher", "writer", "reviewer", "scribe", "signer", "stumbler")
@@ -44,7 +45,7 @@ class Story:
 
     def of(self, about: str) -> list[Span]:
         """The spans of one run, by when they began."""
-        trace = trace_of(self.runs[about])
+        trace = trace_of(TENANT, self.runs[about])
         return sorted((one for one in self.spans if one.trace == trace), key=lambda one: one.began_ns)
 
 
@@ -82,7 +83,7 @@ def story(nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         runs["approved"] = approved(world)
         runs["killed"], scribe = interrupted(world, receiver, scribe, signal.SIGKILL)
         runs["handed over"], _ = interrupted(world, receiver, scribe, signal.SIGTERM)
-        roots = {trace_of(run) for run in runs.values()}
+        roots = {trace_of(TENANT, run) for run in runs.values()}
         receiver.wait_for(lambda spans: roots <= {one.trace for one in spans if not one.parent})
         story.logs, story.said = world.stop()
         story.spans, story.on_bus = receiver.spans, world.spans_on_the_bus()
@@ -104,7 +105,9 @@ def interrupted(world: Traced, receiver: OtlpReceiver, scribe: Running, number: 
     run = f"run-{number.name.lower()}"
     asking = world.begin("ask", LINGER, "--playbook", "scribe", "--run-id", run, "--json")
     world.lingering()
-    receiver.wait_for(lambda spans: any(one.trace == trace_of(run) and one.name == "search_memory" for one in spans))
+    receiver.wait_for(
+        lambda spans: any(one.trace == trace_of(TENANT, run) and one.name == "search_memory" for one in spans)
+    )
     scribe.process.send_signal(number)
     scribe.process.wait(timeout=30)
     after = world.start("agent run traced_team:Scribe")
@@ -117,7 +120,7 @@ def interrupted(world: Traced, receiver: OtlpReceiver, scribe: Running, number: 
 
 def test_every_span_is_of_a_kind_and_says_what_that_kind_says(story: Story) -> None:
     by_id = {(one.trace, one.id): one for one in story.spans}
-    runs = {trace_of(run) for run in story.runs.values()}
+    runs = {trace_of(TENANT, run) for run in story.runs.values()}
     found = [
         fault
         for span in story.spans
@@ -136,7 +139,7 @@ def test_every_span_is_of_a_kind_and_says_what_that_kind_says(story: Story) -> N
 
 @pytest.mark.parametrize("about", ["answered", "planned", "fallen back", "retried", "approved", "handed over"])
 def test_a_run_is_one_connected_tree(story: Story, about: str) -> None:
-    spans, root = story.of(about), root_of(story.runs[about])
+    spans, root = story.of(about), root_of(TENANT, story.runs[about])
     assert [(one.trace, one.id) for one in spans if not one.parent] == [
         (f"{root.trace_id:032x}", f"{root.span_id:016x}")
     ]
@@ -163,7 +166,9 @@ def test_a_run_leads_through_all_processes_that_worked_on_it(story: Story) -> No
 
 
 def test_the_bus_has_the_same_spans(story: Story) -> None:
-    killed = trace_of(story.runs["killed"])  # what is handed over there is handed over here a moment before, or after
+    killed = trace_of(
+        TENANT, story.runs["killed"]
+    )  # what is handed over there is handed over here a moment before, or after
     exported, on_bus = ({one.id: one for one in spans if one.trace != killed} for spans in (story.spans, story.on_bus))
     assert exported.keys() ^ on_bus.keys() == set()
     assert exported == on_bus

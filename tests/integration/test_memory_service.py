@@ -254,13 +254,13 @@ async def test_what_the_service_does_hangs_under_the_call_of_a_run_or_of_none(gr
     run = "r1"
     with recording() as recorded:
         await ground.client().get(["r1"])
-        with working_on(Work("acme", run)), tracing.span("work", parent=tracing.parent_from(None, run)[0]):
+        with working_on(Work("acme", run)), tracing.span("work", parent=tracing.parent_from(None, "acme", run)[0]):
             await ground.client().get(["r1"])
     handled = [one for one in recorded.spans if one.name == f"process {ground.subjects.prefix}.memory.{{verb}}"]
     calls = recorded.named("get_memory")
     assert [one.parent.span_id if one.parent else 0 for one in handled] == [one.context.span_id for one in calls]
     assert [attributes_of(one).get("messaging.message.conversation_id") for one in handled] == [None, run]
-    assert handled[1].context.trace_id == tracing.root_of(run).trace_id != handled[0].context.trace_id
+    assert handled[1].context.trace_id == tracing.root_of("acme", run).trace_id != handled[0].context.trace_id
 
 
 async def test_a_call_that_fails_is_told_by_its_kind_and_its_query_only_where_that_is_asked_for(ground: Ground) -> None:

@@ -214,7 +214,7 @@ async def submit_with_headers(world: World, request: Request) -> str:
     key = world.client.key(run)
     envelope = Envelope.of(request, tenant=key.tenant, run=run, sender=world.client.principal)
     headers = {
-        "traceparent": f"00-{tracing.trace_of(run)}-{'b' * 16}-01",
+        "traceparent": f"00-{tracing.trace_of(key.tenant, run)}-{'b' * 16}-01",
         "tracestate": f"canary={HEADER}",
         "baggage": f"canary={HEADER}",
         "Canary": HEADER,

@@ -64,9 +64,9 @@ class Tree:
     """The spans of one run."""
 
     def __init__(self, recorded: Recorded, world: World, run: str) -> None:
-        self.root_id = tracing.root_of(run).span_id
+        self.root_id = tracing.root_of("default", run).span_id
         self._prefix = f"{world.subjects.prefix}."
-        of_run = [one for one in recorded.spans if one.context.trace_id == tracing.root_of(run).trace_id]
+        of_run = [one for one in recorded.spans if one.context.trace_id == tracing.root_of("default", run).trace_id]
         self.spans = {one.context.span_id: one for one in of_run}
 
     def name(self, span: ReadableSpan) -> str:

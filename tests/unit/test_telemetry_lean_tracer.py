@@ -60,7 +60,7 @@ def _sdks() -> tuple[TracerProvider, _Kept]:
 
 
 def _tell(tracer: Tracer) -> None:
-    root = root_of("some-run")
+    root = root_of("acme", "some-run")
     remote = SpanContext(
         root.trace_id, 7, is_remote=True, trace_flags=TraceFlags(1), trace_state=TraceState([("one", "1")])
     )
@@ -109,7 +109,7 @@ def test_spans_say_what_the_sdks_say() -> None:
         lambda span: span.set_attribute("late", 1),
         lambda span: span.set_attributes({"late": 1}),
         lambda span: span.add_event("late"),
-        lambda span: span.add_link(root_of("late")),
+        lambda span: span.add_link(root_of("acme", "late")),
         lambda span: span.update_name("late"),
         lambda span: span.set_status(StatusCode.ERROR),
         lambda span: span.end(),
@@ -133,7 +133,7 @@ def test_runs_are_kept_as_by_the_sdk(name: str) -> None:
     lean, sdk = provider.get_tracer("stretto"), provider.get_tracer("another")
     assert not isinstance(sdk, LeanTracer)
     for number in range(40):
-        root = root_of(f"run-{number}")
+        root = root_of("acme", f"run-{number}")
         sent = [SpanContext(root.trace_id, 7, is_remote=True, trace_flags=TraceFlags(flags)) for flags in (0, 1)]
         for parent in (root, *sent):
             under = set_span_in_context(NonRecordingSpan(parent), Context())

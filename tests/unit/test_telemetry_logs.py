@@ -63,7 +63,7 @@ def test_a_record_for_programs_says_what_is_worked_on() -> None:
         "role": "writer",
         "task": "draft",
         "attempt": 2,
-        "trace_id": trace_of(WORK.run),
+        "trace_id": trace_of(WORK.tenant, WORK.run),
     }
     assert idle.keys() == {"time", "level", "logger", "message", "service", "instance"}
 

@@ -137,7 +137,9 @@ class MemoryService:
             if run:
                 stack.enter_context(working_on(Work(envelope.tenant, run)))
             template = self._subjects.memory_template()
-            stack.enter_context(Handling(template, run=run, message_id=envelope.id, headers=msg.headers))
+            stack.enter_context(
+                Handling(template, tenant=envelope.tenant, run=run, message_id=envelope.id, headers=msg.headers)
+            )
             yield
 
     async def _do(self, memory: Memory, verb: str, envelope: Envelope) -> Message:

@@ -99,7 +99,7 @@ def _ids(work: Work | None) -> dict[str, Any]:
     ids: dict[str, Any] = {"tenant": work.tenant, "run": work.run, "role": work.role, "task": work.task}
     if work.task:
         ids["attempt"] = work.attempt
-    ids["trace_id"] = trace_of(work.run)
+    ids["trace_id"] = trace_of(work.tenant, work.run)
     if span.get("trace_id") == ids["trace_id"]:
         ids["span_id"] = span["span_id"]
     return ids
