@@ -28,7 +28,7 @@ def test_a_run_is_shown_listed_and_handed_on(tmp_path: Path) -> None:
 
     said = user.run("trace", "last", "--messages")
     assert "to supervisor\n    When is a refund paid?" in said.out
-    assert "supervisor to requester" in said.out
+    assert "  answer: supervisor to " in said.out
 
     (listed,) = user.run("trace", "list", "--state", "completed", "--text", "REFUND", "--json").data["runs"]
     assert (listed["run"], listed["failed_attempts"]) == ("first", 0)
