@@ -13,7 +13,7 @@ from rich.live import Live
 from stretto.bus.connection import Connection
 from stretto.bus.errors import BusError
 from stretto.cli.trace_line import TraceLine, lines_of
-from stretto.cli.trace_view import line_text, story_text
+from stretto.cli.trace_view import line_text, story_text, summary_text
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.requester import Requester, requester_on
 from stretto.shared.settings import Settings
@@ -37,7 +37,7 @@ async def follow(
         if sys.stdout.isatty():
             await _draw(stories, columns=columns, ascii_only=ascii_only)
         else:
-            await _tell(stories)
+            await _tell(stories, columns=columns)
 
 
 async def _draw(stories: AsyncGenerator[Story], *, columns: Callable[[], int], ascii_only: bool) -> None:
@@ -51,14 +51,20 @@ async def _draw(stories: AsyncGenerator[Story], *, columns: Callable[[], int], a
         Console(soft_wrap=True).print(story_text(last, width=columns(), ascii_only=ascii_only))
 
 
-async def _tell(stories: AsyncGenerator[Story]) -> None:
+async def _tell(stories: AsyncGenerator[Story], *, columns: Callable[[], int]) -> None:
     """Each line once, when it is over."""
-    told: set[tuple[int, str]] = set()
+    told: set[object] = set()
+    last: Story | None = None
     async for story in stories:
+        last, task = story, ""
         for line in lines_of(story):
-            if (line.depth, line.text) not in told and _is_over(line, story):
-                told.add((line.depth, line.text))
+            task = task if line.depth else line.text
+            which = (task, line.depth, line.text, line.period.began if line.period else None)
+            if which not in told and _is_over(line, story):
+                told.add(which)
                 print(line_text(line, story), flush=True)  # noqa: T201 (the command's own output)
+    if last is not None:
+        print(summary_text(last, width=columns()).plain)  # noqa: T201 (as above)
 
 
 def _is_over(line: TraceLine, story: Story) -> bool:

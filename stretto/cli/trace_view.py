@@ -11,7 +11,7 @@ from stretto.cli.terminal import printable
 from stretto.cli.trace_line import Style, TraceLine, lines_of, spent
 from stretto.timeline.story import Period, Story
 
-__all__ = ["line_text", "story_text"]
+__all__ = ["line_text", "story_text", "summary_text"]
 
 NARROWEST: Final = 60
 _LABEL_SHARE: Final = 0.56
@@ -56,13 +56,18 @@ def story_text(
     return Text("\n").join([*head, axis, *body, *foot])
 
 
+def summary_text(story: Story, *, width: int) -> Text:
+    """What run it was, how it ended, and what it took."""
+    return Text("\n").join([*_head(story, width), *_foot(story, width)])
+
+
 def line_text(line: TraceLine, story: Story) -> str:
     """One line without a bar: when it began, how long it took."""
     began = line.period.began if line.period else None
     after = f"{_took((began - story.period.began).total_seconds())}" if began and story.period.began else ""
     took = _took(line.period.seconds) if line.period else ""
-    more = f"  {line.more}" if line.more else ""
-    return f"{after:>{_TIME_CHARS}} {took:>{_TIME_CHARS}}  {'  ' * line.depth}{_one_line(line.text)}{_one_line(more)}"
+    more = f"  {_one_line(line.more)}" if line.more else ""
+    return f"{after:>{_TIME_CHARS}} {took:>{_TIME_CHARS}}  {'  ' * line.depth}{_one_line(line.text)}{more}"
 
 
 def _head(story: Story, width: int) -> list[Text]:
