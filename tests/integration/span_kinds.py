@@ -41,7 +41,7 @@ class SpanKind:
 
 
 _THREAD: Final[Mapping[str, type]] = {c.GEN_AI_CONVERSATION_ID: str, c.SESSION_ID: str}
-_TASK: Final[Mapping[str, type]] = {c.TASK: str, c.ATTEMPT: int, c.ROLE: str, c.DELIVERY: int}
+_TASK: Final[Mapping[str, type]] = {c.TASK: str, c.ATTEMPT: int, c.ROLE: str}
 _FAILED: Final[Mapping[str, type]] = {c.ERROR_TYPE: str}
 _MESSAGE: Final[Mapping[str, type]] = {
     c.MESSAGING_SYSTEM: str,
@@ -79,7 +79,7 @@ KINDS: Final = (
         kind="INTERNAL",
         under=(),
         must={c.GEN_AI_OPERATION: str, c.GEN_AI_WORKFLOW_NAME: str, c.RUN: str, c.TENANT: str, c.RUN_STATE: str},
-        may={**_THREAD, **_FAILED, **_USAGE, c.PLAYBOOK: str, c.MODEL_CALLS: int, c.TOOL_CALLS: int},
+        may={**_THREAD, **_FAILED, **_USAGE, c.MODEL_CALLS: int, c.TOOL_CALLS: int},
         links=frozenset({"caller"}),
     ),
     SpanKind(
@@ -116,7 +116,7 @@ KINDS: Final = (
         kind="CONSUMER",
         under=(_ROOT, r"send [a-z0-9_-]+\.task\.\{role\}"),
         must={**_MESSAGE, **_DELIVERED, c.ROLE: str, c.TASK: str, c.ATTEMPT: int},
-        may={**_THREAD, **_FAILED, c.RUN: str, c.TENANT: str, c.INSTANCE: str, c.DELIVERY: int, c.ENDED: str},
+        may={**_THREAD, **_FAILED, c.RUN: str, c.TENANT: str, c.ENDED: str},
         in_run=_OF_RUN,
     ),
     SpanKind(
@@ -125,7 +125,7 @@ KINDS: Final = (
         kind="INTERNAL",
         under=(_PROCESS, _AGENT),
         must={c.GEN_AI_OPERATION: str, c.GEN_AI_AGENT_NAME: str, c.RUN: str},
-        may={**_THREAD, **_FAILED, c.PLAYBOOK: str, c.TASK: str, c.ATTEMPT: int},
+        may={**_THREAD, **_FAILED, c.TASK: str, c.ATTEMPT: int},
         events={c.FALLBACK: {c.FALLBACK_MODEL: str, c.FALLBACK_REASON: str}, **_WAITED},
     ),
     SpanKind(
@@ -147,8 +147,6 @@ KINDS: Final = (
             **_USAGE,
             c.GEN_AI_AGENT_ID: str,
             c.ROLE: str,
-            c.INSTANCE: str,
-            c.DELIVERY: int,
             c.TENANT: str,
             c.MODEL_CALLS: int,
             c.TOOL_CALLS: int,
