@@ -70,8 +70,8 @@ MUTATIONS: dict[str, tuple[Mutation, Row]] = {
     "acknowledged before it is written": (
         Mutation(
             "agents/worker.py",
-            "        if attempt is None:\n            return Ack()\n",
-            "        await delivery.ack()\n        if attempt is None:\n            return Ack()\n",
+            "            return await self._do(key, task, envelope)\n",
+            "            await delivery.ack()\n            return await self._do(key, task, envelope)\n",
             "I1 one terminal state",
         ),
         kill_all_agents,
@@ -88,8 +88,8 @@ MUTATIONS: dict[str, tuple[Mutation, Row]] = {
     "no settlement": (
         Mutation(
             "shared/money/purse.py",
-            "await asyncio.gather(*(ledger.settle(self.reservation, took) for ledger in self._ledgers))",
-            "self._ledgers = []",
+            "await asyncio.gather(*(one.ledger.settle(self.reservation, took) for one in self._accounts))",
+            "self._accounts = []",
             "I4 never over budget",
         ),
         kill_all_agents,
