@@ -60,7 +60,7 @@ def tell_ending(settings: Settings, run: str, ended: Answer | Parked, *, own: bo
                 say(f"stretto: run {run}: {said}")
         case Answer():
             say(f"stretto: run {run}: {outcome(ended)}")
-            say(f"stretto: {so_far(ended)}")
+            say(f"stretto: {so_far(ended)}; what happened: stretto trace {run}")
         case Parked():
             _tell_parked(settings, ended, own=own)
     for remark in ended.remarks if isinstance(ended, Answer) else ():
