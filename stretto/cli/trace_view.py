@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from rich.text import Text
 
 from stretto.cli.moments import local, span
 from stretto.cli.terminal import printable
 from stretto.cli.trace_line import Style, TraceLine, lines_of, spent
+from stretto.cli.trace_scale import TraceScale, scale_of
 from stretto.timeline.story import Period, Story
 
 __all__ = ["line_text", "story_text", "summary_text"]
@@ -20,17 +21,6 @@ _LONGEST_LABEL: Final = 72
 _BARS: Final[dict[Style, str]] = {"work": "━", "error": "━", "step": "─", "wait": "·", "note": "─"}
 _PLAIN_BARS: Final[dict[Style, str]] = {"work": "=", "error": "=", "step": "-", "wait": ".", "note": "-"}
 _STYLES: Final[dict[Style, str]] = {"work": "bold", "error": "red", "step": "", "wait": "yellow", "note": "dim"}
-
-
-class _Scale(NamedTuple):
-    """What of time stands where, in a bar of so many columns."""
-
-    began: datetime
-    seconds: float
-    columns: int
-
-    def place(self, at: datetime) -> float:
-        return (at - self.began).total_seconds() / self.seconds * self.columns if self.seconds else 0.0
 
 
 def story_text(
@@ -52,7 +42,9 @@ def story_text(
         body = (
             [Text(f"({len(body) - room + 1} lines before)", style="dim"), *body[1 - room :]] if room > 1 else body[-1:]
         )
-    axis = Text(f"{'':{label_chars}} {'':>{_TIME_CHARS}} 0{_took(scale.seconds):>{scale.columns - 1}}", style="dim")
+    cut = f"without {span(scale.cut_s)} of waiting" if scale.cut_s else ""
+    ends = f"0{_took(scale.seconds):>{scale.columns - 1}}"
+    axis = Text(f"{_cut(cut, label_chars):>{label_chars}} {'':>{_TIME_CHARS}} {ends}", style="dim")
     return Text("\n").join([*head, axis, *body, *foot])
 
 
@@ -94,14 +86,12 @@ def _foot(story: Story, width: int) -> list[Text]:
     return lines
 
 
-def _scale(story: Story, lines: Sequence[TraceLine], now: datetime, columns: int) -> _Scale:
-    began = story.period.began or now
+def _scale(story: Story, lines: Sequence[TraceLine], now: datetime, columns: int) -> TraceScale:
     ends = [one.period.ended for one in lines if one.period and one.period.ended]
-    ended = max([*ends, story.period.ended or now, began])
-    return _Scale(began, (ended - began).total_seconds(), max(8, columns))
+    return scale_of(story, max([*ends, story.period.ended or now, story.period.began or now]), max(8, columns))
 
 
-def _line(line: TraceLine, scale: _Scale, label_chars: int, bars: dict[Style, str]) -> Text:
+def _line(line: TraceLine, scale: TraceScale, label_chars: int, bars: dict[Style, str]) -> Text:
     style = _STYLES[line.style]
     indent = "  " * line.depth
     if line.period is None:
@@ -116,7 +106,7 @@ def _line(line: TraceLine, scale: _Scale, label_chars: int, bars: dict[Style, st
     return found.append(" " * before).append(bar, style=style)
 
 
-def _bar(period: Period, scale: _Scale, char: str) -> tuple[int, str]:
+def _bar(period: Period, scale: TraceScale, char: str) -> tuple[int, str]:
     """How many columns stand before it, and itself: at least one column, and a point for what has no beginning."""
     at = period.began or period.ended
     if at is None:

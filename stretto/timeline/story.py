@@ -27,6 +27,11 @@ class Period:
     exact: bool = False
 
     @property
+    def begin_or_end(self) -> datetime | None:
+        """When it was, as far as that is known."""
+        return self.began or self.ended
+
+    @property
     def seconds(self) -> float | None:
         if self.began is None or self.ended is None:
             return None

@@ -16,6 +16,7 @@ from stretto.bus import conventions as c
 from stretto.bus.step import Step
 from stretto.bus.subjects import RunKey
 from stretto.bus.tracing import root_of, trace_of
+from stretto.cli.trace_scale import scale_of
 from stretto.cli.trace_view import story_text
 from stretto.shared.contracts.answer import Answer
 from stretto.shared.contracts.command import Command
@@ -26,7 +27,7 @@ from stretto.timeline.build import build
 from stretto.timeline.export import export
 from stretto.timeline.recorded_span import RecordedSpan, spans_in
 from stretto.timeline.recorded_step import RecordedStep
-from stretto.timeline.story import Attempt, Story, Task
+from stretto.timeline.story import Attempt, Period, Sitting, Story, Task, Wait
 from tests.unit.supervisor_world import Agents, World, at, dice, plans, question
 
 KEY = RunKey(0, "acme", "r1")
@@ -211,6 +212,7 @@ def test_spans_give_the_times_and_hide_nothing_of_the_log() -> None:
         chat("look", 2.2, 2.4, number=2, model="big", ERROR_TYPE="Overloaded"),
         chat("look", 2.4, 2.8, number=3, GEN_AI_INPUT_TOKENS=100, GEN_AI_OUTPUT_TOKENS=20),
         work("write", 3.1, 3.9, number=4),
+        span("invoke_workflow two", 1, 5, number=5, GEN_AI_OPERATION="invoke_workflow"),
     ]
     hops = [{"model": "openai:big", "reason": "Overloaded"}]
     story = told(two(), [step(after_s=2.85, hops=hops)], spans)
@@ -223,6 +225,11 @@ def test_spans_give_the_times_and_hide_nothing_of_the_log() -> None:
     assert [one.model for one in look.steps[1].hops] == ["openai:big"]
     assert story.missing == ""
     assert story.usage == DONE.usage
+
+
+def test_before_the_last_span_has_come_it_says_so() -> None:
+    spans = [work("look", 2.1, 2.9, number=1), work("write", 3.1, 3.9, number=4)]
+    assert told(two(), [], spans).missing.startswith("the last spans are not there")
 
 
 def test_after_a_kill_the_deliveries_are_siblings_and_a_replayed_step_is_told_once() -> None:
@@ -310,6 +317,36 @@ def test_it_fits_eighty_columns() -> None:
     assert "model openai:gpt  100+20 tok" in shown
     assert "waits for look" in shown
     assert "2 tasks, 2 attempts, 2 calls of models, 0 of tools" in shown
+
+
+def test_a_wait_of_days_does_not_flatten_the_rest() -> None:
+    began, days = at(0), timedelta(days=3)
+    sittings = [
+        Sitting("a", Period(began + timedelta(seconds=one), began + timedelta(seconds=one + 4))) for one in (1, 259_205)
+    ]
+    waited = Wait("a person: approval q-1, approved by bob", Period(began + timedelta(seconds=5), began + days))
+    attempt = Attempt(1, "succeeded", "a", Period(began, began + days), (waited,), sittings=tuple(sittings))
+    whole = Period(began, began + days + timedelta(seconds=10))
+    planning = Period(began, began + timedelta(seconds=1))
+    story = Story(
+        "r1",
+        "acme",
+        "0" * 32,
+        "ada",
+        "what?",
+        "completed",
+        whole,
+        planning,
+        tasks=(Task("t", "r", "succeeded", (), (attempt,)),),
+    )
+    scale = scale_of(story, began + days + timedelta(seconds=10), 40)
+    assert scale.cut_s == pytest.approx(days.total_seconds(), rel=0.001)
+    places = [scale.place(began + timedelta(seconds=one)) for one in (0, 5, 259_205, 259_210)]
+    assert places == sorted(places)
+    assert places[-1] == pytest.approx(40)
+    assert places[1] > 8
+    assert places[2] - places[1] == pytest.approx(2)
+    assert "without 3 d of waiting" in story_text(story, width=80).plain
 
 
 def test_texts_of_others_do_not_speak_to_the_terminal() -> None:
